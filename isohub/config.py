@@ -1,0 +1,169 @@
+"""Settings: arguments > environment > project file > user file > defaults, read once per Hub.
+
+The user file is ``config.toml`` in the user's configuration folder, the project file is ``isohub.toml`` in the working
+directory. The project file may come with a stranger's checkout, so it can only set what cannot hurt: it can neither send the
+user's tokens to another server, nor grant trust, nor move the caches.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, cast
+
+from isohub.errors import ConfigError
+
+__all__ = ["Settings", "load_settings", "torch_home"]
+
+_PROJECT_KEYS = frozenset({"offline", "python", "timeout"})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a Hub was told, merged from all the places that may tell it.
+
+    Attributes:
+        home: the folder under which isohub keeps everything of its own.
+        offline: never ask anybody over the network.
+        python: which interpreter environments get: a version, a range or a path; None leaves it to isohub.
+        timeout: seconds that a call may take; None for no limit.
+        trust: "repo" remembers trust by repository, "content" by repository and tree.
+        github_url: where repositories are; an Enterprise server or a mirror, perhaps.
+        github_api_url: where the REST API of it is.
+        github_token: sent to these two and to nobody else.
+    """
+
+    home: Path
+    offline: bool = False
+    python: str | None = None
+    timeout: float | None = None
+    trust: str = "repo"
+    github_url: str = "https://github.com"
+    github_api_url: str = "https://api.github.com"
+    github_token: str | None = field(default=None, repr=False)
+
+
+def load_settings(**arguments: Any) -> Settings:
+    """Merge the settings; an argument that is None counts as not given.
+
+    Raises:
+        ConfigError: a value has the wrong type or a file cannot be read; it names the key and where it stands.
+    """
+    merged: dict[str, Any] = {}
+    user_file = _user_config_dir() / "config.toml"
+    for path, allowed in ((user_file, None), (Path("isohub.toml"), _PROJECT_KEYS)):
+        merged.update(_read_file(path, allowed))
+    merged.update(_read_environment(os.environ))
+    merged.update({key: value for key, value in arguments.items() if value is not None})
+    merged.setdefault("home", _default_home())
+    merged["home"] = Path(merged["home"]).expanduser().absolute()
+    for key in ("github_url", "github_api_url"):
+        if key in merged:
+            merged[key] = merged[key].rstrip("/")
+    return Settings(**merged)
+
+
+def torch_home() -> Path:
+    """The folder of ``$TORCH_HOME``, which every worker shares, or what torch takes for it."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    return Path(os.environ.get("TORCH_HOME") or cache / "torch").expanduser()
+
+
+def _default_home() -> Path:
+    import platformdirs
+
+    return platformdirs.user_cache_path("isohub", appauthor=False)
+
+
+def _user_config_dir() -> Path:
+    import platformdirs
+
+    return platformdirs.user_config_path("isohub", appauthor=False)
+
+
+def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, convert in _CONVERT.items():
+        name = f"ISOHUB_{key.upper()}"
+        text = environ.get(name, "")
+        if key == "github_token":
+            text = environ.get("GITHUB_TOKEN", "").strip()
+        if text:
+            found[key] = convert(text, f"the environment variable {name}")
+    return found
+
+
+def _read_file(path: Path, allowed: frozenset[str] | None) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise ConfigError(f"cannot read the settings in {path}: {error.strerror}") from error
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    known = frozenset(_CONVERT) - {"github_token"}
+    for key in table:
+        if key not in known:
+            raise ConfigError(f"{path}: unknown setting {key!r}", hint=f"known settings: {', '.join(sorted(known))}")
+        if allowed is not None and key not in allowed:
+            raise ConfigError(
+                f"{path}: {key!r} cannot be set by a project, which may be a stranger's",
+                hint=f"set it in {_user_config_dir() / 'config.toml'} or pass it to isohub.Hub",
+            )
+    return {key: _CONVERT[key](value, f"{path}: {key}") for key, value in table.items()}
+
+
+def _as_bool(value: object, where: str) -> bool:
+    if isinstance(value, bool):
+        return value
+    text = str(value).strip().lower()
+    if text in {"1", "true", "yes", "on"}:
+        return True
+    if text in {"0", "false", "no", "off"}:
+        return False
+    raise ConfigError(f"{where} is {value!r}, not a yes or no", hint="use 1 or 0")
+
+
+def _as_seconds(value: object, where: str) -> float:
+    try:
+        seconds = float(cast("str | float", value))
+    except (TypeError, ValueError):
+        raise ConfigError(f"{where} is {value!r}, not a number of seconds") from None
+    if not seconds > 0:
+        raise ConfigError(f"{where} is {value!r}; it must be more than 0 seconds")
+    return seconds
+
+
+def _as_text(value: object, where: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigError(f"{where} is {value!r}, not a text")
+    return value.strip()
+
+
+def _as_trust(value: object, where: str) -> str:
+    if value not in ("repo", "content"):
+        raise ConfigError(f"{where} is {value!r}", hint='use "repo" or "content"')
+    return str(value)
+
+
+_CONVERT: dict[str, Any] = {
+    "home": _as_text,
+    "offline": _as_bool,
+    "python": _as_text,
+    "timeout": _as_seconds,
+    "trust": _as_trust,
+    "github_url": _as_text,
+    "github_api_url": _as_text,
+    "github_token": _as_text,
+}
+assert frozenset(_CONVERT) == {item.name for item in fields(Settings)}
