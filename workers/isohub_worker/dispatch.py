@@ -1,0 +1,194 @@
+"""What the host can ask for: each operation of the wire, done on real objects.
+
+The table at the end is the whole of it; an operation that is not in it is refused.
+"""
+
+from __future__ import annotations
+
+import inspect
+import operator
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Callable
+
+from . import hubconf
+from .faults import BUILTIN_ERRORS
+from .messages import GRAD, INFERENCE, WireError
+from .specials import SPECIALS
+
+__all__ = ["Dispatcher"]
+
+
+class Dispatcher:
+    """Does operations for one hubconf.
+
+    Args:
+        repo_dir: where the hubconf is.
+        hub_dir: where torch keeps weights; None leaves that to torch.
+        arrays_as_tensors: whether arrays among the arguments of a ``torch.nn.Module`` become tensors, because the host
+            has no torch to make tensors with.
+    """
+
+    def __init__(self, repo_dir: str, hub_dir: str | None, arrays_as_tensors: bool) -> None:
+        self._repo_dir = repo_dir
+        self._hub_dir = hub_dir
+        self._arrays_as_tensors = arrays_as_tensors
+        self._hubconf: Any = None
+
+    def do(self, op: str, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], grad: int) -> Any:
+        """The result of operation `op`.
+
+        Raises:
+            WireError: there is no such operation.
+            BaseException: whatever the code behind it raises.
+        """
+        operation = _OPERATIONS.get(op)
+        if operation is None:
+            raise WireError("unknown operation %.40r" % op)
+        if self._arrays_as_tensors and _is_module(target):
+            args, kwargs = _with_tensors(args), _with_tensors(kwargs)
+        if grad == GRAD:
+            return operation(self, target, args, kwargs)
+        with _grad_mode(grad):
+            return operation(self, target, args, kwargs)
+
+    def open(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, str | None]:
+        """Import the hubconf; the versions of what it brought in."""
+        if self._hub_dir is not None:
+            hubconf.set_hub_dir(self._hub_dir)
+        self._hubconf = hubconf.import_hubconf(self._repo_dir)
+        return hubconf.versions()
+
+    def load(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return hubconf.entry_point(self._hubconf, args[0])(*args[1:], **kwargs)
+
+
+def _call(worker: Dispatcher, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return target(*args, **kwargs)
+
+
+def _method(worker: Dispatcher, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return getattr(target, args[0])(*args[1:], **kwargs)
+
+
+def _special(worker: Dispatcher, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A special method, looked up on the type as Python does."""
+    name = args[0]
+    if name not in SPECIALS:
+        raise WireError("unknown special method %.40r" % (name,))
+    if name == "__exit__" and args[1] is not None:
+        return target.__exit__(*_raised_here(*args[1]))
+    if name == "__exit__":
+        return target.__exit__(None, None, None)
+    return getattr(type(target), name)(target, *args[1:])
+
+
+def _raised_here(base: str, message: str) -> tuple[Any, BaseException, None]:
+    """The exception that ended the host's ``with`` block, as the nearest thing there is here."""
+    error: BaseException = BUILTIN_ERRORS.get(base, Exception)(message)
+    return type(error), error, None
+
+
+def _getattr(worker: Dispatcher, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return getattr(target, args[0])
+
+
+def _setattr(worker: Dispatcher, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    setattr(target, args[0], args[1])
+
+
+def _delattr(worker: Dispatcher, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    delattr(target, args[0])
+
+
+def _text(make: Callable[..., str]) -> Callable[..., str]:
+    return lambda worker, target, args, kwargs: make(target, *args)
+
+
+def _doc(worker: Dispatcher, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+    return inspect.getdoc(target)
+
+
+def _dir(worker: Dispatcher, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:
+    return [name for name in dir(target) if isinstance(name, str)]
+
+
+def _signature(
+    worker: Dispatcher, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> list[Any] | None:
+    """Rows of ``[name, kind, default, annotation]``, then the return annotation; None if it has no signature.
+
+    A default is ``[]``, ``[value]`` where it is plain, or ``[None, its repr]``.
+    """
+    try:
+        signature = inspect.signature(target)
+    except (TypeError, ValueError):
+        return None
+    rows = []
+    for parameter in signature.parameters.values():
+        default: list[Any] = []
+        if parameter.default is not parameter.empty:
+            plain = type(parameter.default) in (type(None), bool, int, float, str, bytes)
+            default = [parameter.default] if plain else [None, repr(parameter.default)]
+        rows.append([parameter.name, int(parameter.kind), default, _annotation(parameter.annotation)])
+    return [rows, _annotation(signature.return_annotation)]
+
+
+def _annotation(annotation: Any) -> str | None:
+    if annotation is inspect.Signature.empty:
+        return None
+    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+
+
+def _is_module(target: Any) -> bool:
+    torch = sys.modules.get("torch")
+    owner = getattr(target, "__self__", target)
+    return torch is not None and hasattr(torch, "nn") and isinstance(owner, torch.nn.Module)
+
+
+def _with_tensors(value: Any) -> Any:
+    """`value` with the arrays in it made tensors."""
+    if type(value) in (tuple, list):
+        return type(value)(_with_tensors(item) for item in value)
+    if type(value) is dict:
+        return {key: _with_tensors(item) for key, item in value.items()}
+    numpy = sys.modules.get("numpy")
+    if numpy is None or not isinstance(value, numpy.ndarray):
+        return value
+    try:
+        return sys.modules["torch"].from_numpy(value)
+    except TypeError:
+        # Texts, dates and records: no tensor holds them.
+        return value
+
+
+def _grad_mode(grad: int) -> AbstractContextManager[Any]:
+    try:
+        # Not only if it is loaded: the call itself may be what first imports it.
+        import torch
+    except ImportError:
+        return nullcontext()
+    inference = getattr(torch, "inference_mode", torch.no_grad)
+    return inference() if grad == INFERENCE else torch.no_grad()  # type: ignore[no-any-return]
+
+
+_Operation = Callable[[Dispatcher, Any, "tuple[Any, ...]", "dict[str, Any]"], Any]
+_OPERATIONS: dict[str, _Operation] = {
+    "open": Dispatcher.open,
+    "load": Dispatcher.load,
+    "call": _call,
+    "method": _method,
+    "special": _special,
+    "getattr": _getattr,
+    "setattr": _setattr,
+    "delattr": _delattr,
+    "iter": lambda worker, target, args, kwargs: iter(target),
+    "next": lambda worker, target, args, kwargs: next(target),
+    "length_hint": lambda worker, target, args, kwargs: operator.length_hint(target),
+    "repr": _text(repr),
+    "str": _text(str),
+    "format": _text(format),
+    "doc": _doc,
+    "dir": _dir,
+    "signature": _signature,
+}

@@ -1,0 +1,194 @@
+"""``serve FD``: the worker's life, from the first word of the host to the last.
+
+The control channel at file descriptor FD is a stream socket that the host holds the other end of. The host writes one line
+of JSON into it, the boot record, and never anything more: what the worker waits for there is its end, which means that
+the host has closed this worker or has died, and the worker then goes, whatever it is doing.
+
+Calls arrive on one ZeroMQ socket and answers leave by another, so that neither side ever needs one socket in two threads. With
+one thread (the default) the main thread does everything: it reads a call, does it, answers; while nothing is asked it
+moves the open streams on, an item each in turn.
+"""
+
+from __future__ import annotations
+
+import atexit
+import faulthandler
+import json
+import os
+import socket
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import zmq
+
+from . import messages
+from .codec import CannotEncode, Decoder, Encoder, Unavailable
+from .dispatch import Dispatcher
+from .faults import fault_of
+from .objects import ObjectTable
+from .parent import die_with_parent
+from .streams import Stream, Streams
+
+__all__ = ["main"]
+
+# How long what a repository registered to happen at exit may take.
+_GRACE = 1.0
+
+
+def main(fd: str) -> None:
+    faulthandler.enable()
+    die_with_parent()
+    for stream in (sys.stdout, sys.stderr):
+        # A line must be in the log before the call that printed it kills the process.
+        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+    control = socket.socket(fileno=int(fd))
+    boot = _read_boot(control)
+    threading.Thread(target=_go_with_host, args=(control,), name="isohub-control", daemon=True).start()
+    Server(boot).serve()
+
+
+class Server:
+    """Answers the host's messages, one after the other.
+
+    Args:
+        boot: the boot record; ``requests`` and ``replies`` are endpoints, ``key`` is the word that proves who connects,
+            ``threads`` the number of calls done at once, and the rest is the dispatcher's.
+    """
+
+    def __init__(self, boot: dict[str, Any]) -> None:
+        context = zmq.Context()
+        self._inbox = context.socket(zmq.PULL)
+        self._outbox = context.socket(zmq.PUSH)
+        for endpoint, sock in ((boot["requests"], self._inbox), (boot["replies"], self._outbox)):
+            sock.set_hwm(0)
+            sock.linger = 0
+            sock.connect(endpoint)
+        self._key = boot["key"]
+        self._pid = os.getpid()
+        self._dispatcher = Dispatcher(boot["repo_dir"], boot["hub_dir"], boot["arrays_as_tensors"])
+        self._objects = ObjectTable()
+        self._encoder = Encoder(self._objects.reference)
+        self._decoder = Decoder(self._objects.resolve, place=True)
+        self._pool = ThreadPoolExecutor(boot["threads"]) if boot["threads"] > 1 else None
+        self._streams = Streams(self._step, self._pool)
+        # Encoding is inside it too: the description of a type must leave before the first message that relies on it.
+        self._sending = threading.Lock()
+
+    def serve(self) -> None:
+        """Serve until the process ends."""
+        self._send([messages.HELLO, messages.PROTOCOL, self._key, self._pid])
+        while True:
+            frames = self._receive(wait=not self._streams.ready())
+            if frames is None:
+                self._streams.turn()
+            else:
+                self._handle(frames)
+
+    def _receive(self, wait: bool) -> list[Any] | None:
+        try:
+            frame = self._inbox.recv(0 if wait else zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return None
+        frames = [frame.buffer]
+        while frame.more:
+            frame = self._inbox.recv(copy=False)
+            frames.append(frame.buffer)
+        return frames
+
+    def _handle(self, frames: list[Any]) -> None:
+        try:
+            message = messages.check(self._decoder.decode(frames), messages.FROM_HOST)
+        except Unavailable as error:
+            self._send([messages.FAULT, error.message[1], list(fault_of(error))])
+            return
+        kind, *fields = message
+        if kind == messages.REQUEST:
+            if fields[1] == "stream":
+                self._open_stream(*fields)
+            elif self._pool is None:
+                self._do(*fields)
+            else:
+                self._pool.submit(self._do, *fields)
+        elif kind == messages.RELEASE:
+            dropped, closed = fields
+            self._objects.release(dropped)
+            for call in closed:
+                self._streams.close(call)
+        else:
+            self._streams.more(*fields)
+
+    def _do(self, call: int, op: str, target: Any, args: Any, kwargs: Any, grad: int) -> None:
+        try:
+            value = self._dispatcher.do(op, target, args, kwargs, grad)
+        except BaseException as error:
+            # SystemExit and KeyboardInterrupt too: code in a worker ends neither the worker nor the host by raising.
+            self._send([messages.FAULT, call, list(fault_of(error))])
+        else:
+            self._send_value(messages.VALUE, call, value)
+
+    def _open_stream(self, call: int, op: str, target: Any, args: Any, kwargs: Any, grad: int) -> None:
+        try:
+            iterator = self._dispatcher.do("iter", target, (), {}, grad)
+        except BaseException as error:
+            self._send([messages.FAULT, call, list(fault_of(error))])
+        else:
+            self._streams.open(Stream(call, iterator, grad), args[0])
+
+    def _step(self, stream: Stream) -> bool:
+        """Send the next item of `stream`; False once it has no more."""
+        try:
+            value = self._dispatcher.do("next", stream.iterator, (), {}, stream.grad)
+        except StopIteration:
+            self._send([messages.END, stream.call])
+            return False
+        except BaseException as error:
+            self._send([messages.FAULT, stream.call, list(fault_of(error))])
+            return False
+        self._send_value(messages.ITEM, stream.call, value)
+        return True
+
+    def _send_value(self, kind: int, call: int, value: Any) -> None:
+        try:
+            self._send([kind, call, value])
+        except CannotEncode:
+            # Only a container that contains itself, or is nested without end: it stays here and is referred to.
+            self._send([kind, call, self._objects.reference(value)])
+        except BaseException as error:
+            # A value that cannot be looked at: its own code raised while it was being packed.
+            self._send([messages.FAULT, call, list(fault_of(error))])
+
+    def _send(self, message: list[Any]) -> None:
+        if os.getpid() != self._pid:
+            # The repository forked, and its child came back here as if it were the worker.
+            os._exit(0)
+        with self._sending:
+            self._outbox.send_multipart(self._encoder.encode(message))
+
+
+def _read_boot(control: socket.socket) -> dict[str, Any]:
+    line = b""
+    while not line.endswith(b"\n"):
+        chunk = control.recv(65536)
+        if not chunk:
+            os._exit(0)
+        line += chunk
+    boot: dict[str, Any] = json.loads(line.decode())
+    return boot
+
+
+def _go_with_host(control: socket.socket) -> None:
+    """Wait for the end of the control channel, then end this process in an orderly way if that is quick.
+
+    Whoever held the other end ends what this process has started.
+    """
+    while control.recv(4096):
+        pass
+    timer = threading.Timer(_GRACE, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

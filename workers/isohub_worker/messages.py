@@ -1,0 +1,95 @@
+"""The messages that cross the wire, as tables. No I/O.
+
+A message is a list whose first element is its kind. What each kind carries stands in a table below; a message with another
+kind, another length or another type in a field is refused before anything acts on it.
+
+Host to worker::
+
+    [REQUEST, call, op, target, args, kwargs, grad]   do `op` on `target`; answered by VALUE or FAULT, or by a stream
+    [RELEASE, [[object, count], ...], [call, ...]]    the host dropped `object`, which it had been sent `count` times, and
+                                                      reads no more of the stream that `call` opened
+    [MORE, call, count]                               the stream may send `count` more items
+
+Worker to host::
+
+    [HELLO, protocol, key, pid]                       the first message; `key` proves that it is the worker that was started
+    [VALUE, call, value]                              the result of a call
+    [FAULT, call, fault]                              the call or the stream raised; see ``faults``
+    [ITEM, call, value]                               one item of a stream
+    [END, call]                                       the stream has no more items
+
+Over all of it: the host never sends before HELLO, a call is answered once, and a stream never sends more items than the
+host has asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "END",
+    "FAULT",
+    "FROM_HOST",
+    "FROM_WORKER",
+    "GRAD",
+    "HELLO",
+    "INFERENCE",
+    "ITEM",
+    "MORE",
+    "NO_GRAD",
+    "PROTOCOL",
+    "RELEASE",
+    "REQUEST",
+    "VALUE",
+    "WireError",
+    "check",
+]
+
+PROTOCOL = 1
+
+REQUEST, RELEASE, MORE = 1, 2, 3
+HELLO, VALUE, FAULT, ITEM, END = 16, 17, 18, 19, 20
+
+# The host's grad mode, which travels with each call.
+GRAD, NO_GRAD, INFERENCE = 0, 1, 2
+
+_ANY = object
+FROM_HOST = {
+    REQUEST: (int, str, _ANY, tuple, dict, int),
+    RELEASE: (list, list),
+    MORE: (int, int),
+}
+FROM_WORKER = {
+    HELLO: (int, str, int),
+    VALUE: (int, _ANY),
+    FAULT: (int, list),
+    ITEM: (int, _ANY),
+    END: (int,),
+}
+
+
+class WireError(Exception):
+    """The peer broke the protocol: what it sent is not a message of this version."""
+
+
+def check(message: object, fields: dict[int, tuple[type, ...]]) -> list[Any]:
+    """Return `message` if it is one that `fields` allows.
+
+    Raises:
+        WireError: it is not; the text says what is wrong with it.
+    """
+    if type(message) is not list or not message:
+        raise WireError("a message is a list, not %s" % type(message).__name__)
+    kind = message[0]
+    types = fields.get(kind) if type(kind) is int else None
+    if types is None:
+        raise WireError("unknown kind of message: %.40r" % (kind,))
+    if len(message) != len(types) + 1:
+        raise WireError("a message of kind %d has %d fields, not %d" % (kind, len(types), len(message) - 1))
+    for position, (value, expected) in enumerate(zip(message[1:], types), 1):
+        if expected is not _ANY and type(value) is not expected:
+            raise WireError(
+                "field %d of a message of kind %d is %s, not %s"
+                % (position, kind, type(value).__name__, expected.__name__)
+            )
+    return message

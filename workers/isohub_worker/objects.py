@@ -1,0 +1,113 @@
+"""The objects of this worker that the host holds: numbered, counted, described.
+
+An object is kept for as long as the host may hold it. Each time it is sent its count goes up; the host says how often it had
+received an object when it drops it, so an object that is on its way while it is being dropped survives. One object has one number
+for as long as it is held, which is what makes ``model.eval() is model`` true over there.
+"""
+
+from __future__ import annotations
+
+import threading
+import types
+from typing import Any, Iterable
+
+import msgpack
+from msgpack import ExtType
+
+from .codec import NUMBER, OBJECT, REFERENCE, Unavailable
+from .messages import WireError
+from .specials import specials_of
+
+__all__ = ["ObjectTable"]
+
+_METHOD_TYPES = (
+    types.FunctionType,
+    types.BuiltinFunctionType,
+    classmethod,
+    staticmethod,
+    type(list.append),
+)
+
+
+class ObjectTable:
+    """Numbers for objects, and back."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: dict[int, list[Any]] = {}  # number -> [object, times sent]
+        self._numbers: dict[int, int] = {}  # id(object) -> number; valid while the object is held
+        self._types: dict[type, int] = {}
+        self._next = 1
+
+    def reference(self, value: Any) -> ExtType:
+        """The extension that stands for `value`, which the host now holds once more.
+
+        Its payload is the number and the type, and the first time that a type is mentioned, its description.
+        """
+        cls = type(value)
+        with self._lock:
+            number = self._numbers.get(id(value))
+            if number is None:
+                number = self._next
+                self._next += 1
+                self._numbers[id(value)] = number
+                self._held[number] = [value, 0]
+            self._held[number][1] += 1
+            known = self._types.get(cls)
+            if known is None:
+                known = self._types[cls] = len(self._types)
+                return ExtType(OBJECT, REFERENCE.pack(number, known) + msgpack.packb(_describe(cls)))
+        return ExtType(OBJECT, REFERENCE.pack(number, known))
+
+    def resolve(self, code: int, payload: bytes) -> Any:
+        """The object, or the method of an object, that the host means.
+
+        Raises:
+            WireError: there is no such object.
+            Unavailable: the object has no such method any more.
+        """
+        (number,) = NUMBER.unpack_from(payload)
+        held = self._held.get(number)
+        if held is None:
+            raise WireError("the host names object %d, which it does not hold" % number)
+        if code == OBJECT:
+            return held[0]
+        name = payload[NUMBER.size :].decode()
+        try:
+            return getattr(held[0], name)
+        except Exception as error:
+            raise Unavailable("an argument is the method %.80r: %s" % (name, error)) from error
+
+    def release(self, dropped: Iterable[Any]) -> None:
+        """Let go of what the host dropped: pairs of number and how often the host had received it."""
+        gone = []
+        with self._lock:
+            for number, count in dropped:
+                held = self._held.get(number)
+                if held is None:
+                    raise WireError("the host drops object %.40r, which it does not hold" % (number,))
+                held[1] -= count
+                if held[1] <= 0:
+                    gone.append(held)
+                    del self._held[number]
+                    del self._numbers[id(held[0])]
+        # The objects die here, outside the lock: what their finalizers do is not ours to know.
+        del gone
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+
+def _describe(cls: type) -> list[Any]:
+    """``[name, special methods, methods]``: enough for the host to make a proxy class without asking again."""
+    methods: set[str] = set()
+    if getattr(cls, "__getattribute__", None) is object.__getattribute__:
+        for base in reversed(cls.__mro__):
+            for name, item in vars(base).items():
+                if name.startswith("__") and name.endswith("__"):
+                    continue
+                if isinstance(item, _METHOD_TYPES):
+                    methods.add(name)
+                else:
+                    methods.discard(name)
+    return ["%s.%s" % (cls.__module__, cls.__qualname__), specials_of(cls), sorted(methods)]
