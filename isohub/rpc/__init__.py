@@ -1,0 +1,1 @@
+"""Calls to a worker and the remote objects they answer."""

@@ -1,0 +1,54 @@
+"""What the worker raised, as an exception of this side: a RemoteError that is also the built-in base of the original."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+from isohub.errors import RemoteError
+from isohub_worker.faults import BUILTIN_ERRORS, Fault
+
+__all__ = ["RemoteTraceback", "remote_error"]
+
+
+class RemoteTraceback(Exception):
+    """The cause of each RemoteError: it prints as the traceback over there."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def remote_error(fault: Fault, log: Path | None, tail: Callable[[], str]) -> RemoteError:
+    """The error to raise for `fault`. Its text is the original's; the remote traceback and the log are its cause."""
+    error = _error_class(fault.base)(
+        fault.message, type_name=fault.type_name, traceback_text=fault.traceback, log=log, tail=tail()
+    )
+    if fault.args is not None:
+        error.args = fault.args
+    if isinstance(error, OSError) and fault.args is not None and len(fault.args) >= 2:
+        error.errno, error.strerror = fault.args[:2]
+    error.__cause__ = RemoteTraceback(_cause(fault, log, error.tail))
+    return error
+
+
+@functools.cache
+def _error_class(base: str) -> type[RemoteError]:
+    """RemoteError combined with the built-in exception called `base`."""
+    builtin = BUILTIN_ERRORS.get(base, Exception)
+    if builtin is Exception:
+        return RemoteError
+    return type(f"Remote{base}", (RemoteError, builtin), {"__module__": RemoteError.__module__})
+
+
+def _cause(fault: Fault, log: Path | None, tail: str | None) -> str:
+    parts = ["", '"""', f"In the worker, {fault.type_name} was raised:", "", fault.traceback.rstrip()]
+    if log is not None:
+        parts += ["", f"Its log is {log}"]
+        if tail:
+            parts += ["and ends with", *(f"  | {line}" for line in tail.splitlines())]
+    return "\n".join([*parts, '"""'])

@@ -1,0 +1,187 @@
+"""Starting a worker process, ending it, and ending what it has started: the one place that knows the operating system.
+
+A worker runs as ``python -I .../isohub_worker/__main__.py serve FD``, leads a process group of its own, and holds one end of a
+control channel, on which it gets its boot record. Windows has neither process groups nor inherited descriptors: a port replaces
+the functions of this file, with a job object and a named pipe.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import isohub_worker
+
+__all__ = ["Process", "launch"]
+
+_GUARD = Path(__file__).with_name("guard.py")
+
+
+class Process:
+    """A worker process, from the outside.
+
+    Attributes:
+        pid: of the process, and number of its group.
+    """
+
+    def __init__(self, popen: subprocess.Popen[bytes], control: socket.socket) -> None:
+        self.pid = popen.pid
+        self._popen = popen
+        self._control = control
+        _processes.add(self)
+
+    def wait(self) -> int:
+        """Wait for the process to end, then end what it has started.
+
+        Returns:
+            The exit status; negative for the signal that killed it.
+        """
+        status = self._popen.wait()
+        self._control.close()
+        self._kill_group()
+        _guard.forget(self.pid)
+        return status
+
+    def ask_to_end(self) -> None:
+        """Close the control channel, at which the worker goes."""
+        try:
+            self._control.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # it is closed: the process has ended, or is about to
+
+    def kill(self) -> None:
+        """End it now, and all that it has started."""
+        if self._popen.returncode is None:
+            self._kill_group()
+
+    def after_fork(self) -> None:
+        """In a forked child: let go of the control channel, or the host's death would not close it."""
+        self._control.close()
+        self._popen.returncode = 0  # not this process's child, so not to be waited for
+
+    def _kill_group(self) -> None:
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # the group is empty
+
+
+def launch(
+    python: Path, boot: Mapping[str, Any], *, environ: Mapping[str, str], log: int, cwd: Path | None = None
+) -> Process:
+    """Start a worker with the interpreter `python`.
+
+    Linux kills the worker when the thread that calls this ends, so that must be a thread that stays.
+
+    Args:
+        boot: the boot record; see ``isohub_worker.loop``.
+        environ: all of the worker's process environment.
+        log: file descriptor that its output goes to.
+        cwd: its working directory; None for the host's.
+
+    Raises:
+        OSError: the interpreter cannot be run.
+    """
+    main = Path(isohub_worker.__file__).with_name("__main__.py")
+    ours, theirs = socket.socketpair()
+    try:
+        with theirs:
+            popen = subprocess.Popen(
+                [str(python), "-I", str(main), "serve", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=cwd,
+                env=dict(environ),
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        _guard.remember(python, popen.pid)
+        ours.sendall(json.dumps(boot).encode() + b"\n")
+    except BrokenPipeError:
+        pass  # it ended before it was told anything; its exit status says why
+    except BaseException:
+        ours.close()
+        raise
+    return Process(popen, ours)
+
+
+class _Guard:
+    """The guard process of this host, started with the first worker; see ``guard``."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._popen: subprocess.Popen[bytes] | None = None
+
+    def remember(self, python: Path, group: int) -> None:
+        with self._lock:
+            if self._popen is None:
+                # A worker's interpreter, since the host's may be embedded in something that is no Python at all.
+                self._popen = subprocess.Popen(
+                    [str(python), "-I", "-S", str(_GUARD)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            self._tell(self._popen, f"+{group}\n")
+
+    def forget(self, group: int) -> None:
+        with self._lock:
+            if self._popen is not None:
+                self._tell(self._popen, f"-{group}\n")
+
+    def _tell(self, popen: subprocess.Popen[bytes], line: str) -> None:
+        assert popen.stdin is not None
+        try:
+            popen.stdin.write(line.encode())
+            popen.stdin.flush()
+        except BrokenPipeError:
+            # Somebody killed it. What it knew is lost, but new workers are guarded again.
+            self._dismiss()
+
+    def dismiss(self) -> None:
+        """The host ends in good order: so does the guard."""
+        with self._lock:
+            self._dismiss()
+
+    def _dismiss(self) -> None:
+        popen, self._popen = self._popen, None
+        if popen is not None and popen.stdin is not None:
+            try:
+                popen.stdin.close()
+            except BrokenPipeError:
+                pass  # it had gone before
+            popen.wait()
+
+    def after_fork(self) -> None:
+        """In a forked child: let go of the pipe, or the host's death would not close it."""
+        popen, self._popen = self._popen, None
+        self._lock = threading.Lock()
+        if popen is not None and popen.stdin is not None:
+            os.close(popen.stdin.fileno())
+            popen.returncode = 0  # not this process's child, so not to be waited for
+
+
+_guard = _Guard()
+_processes: weakref.WeakSet[Process] = weakref.WeakSet()
+atexit.register(_guard.dismiss)
+
+
+def _after_fork_in_child() -> None:
+    _guard.after_fork()
+    for process in list(_processes):
+        process.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,57 @@
+"""Where the output of workers goes: a file for each, of which the last lines are shown with every failure."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import time
+from pathlib import Path
+
+__all__ = ["last_lines", "new_log"]
+
+_KEEP_SECONDS = 7 * 24 * 3600
+_TAIL_LINES = 20
+_TAIL_BYTES = 16 * 1024
+
+
+def new_log(folder: Path, name: str) -> tuple[int, Path]:
+    """A file of its own for a worker called `name`, open for appending; logs of past weeks make room for it.
+
+    Returns:
+        The file descriptor, which the caller closes, and the path.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _remove_old(folder)
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[-60:]
+    fd, path = tempfile.mkstemp(prefix=f"{time.strftime('%Y%m%d-%H%M%S')}-{stem}-", suffix=".log", dir=folder)
+    # Several processes write to the end of it: the worker and whatever it starts.
+    os.close(fd)
+    return os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)), Path(path)
+
+
+def last_lines(path: Path, lines: int = _TAIL_LINES) -> str:
+    """The last `lines` of the log, of which each is cut at a bearable length; "" if there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            size = file.tell()
+            file.seek(max(0, size - _TAIL_BYTES))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+    found = text.splitlines()
+    if size > _TAIL_BYTES:
+        found = found[1:] or found
+    # A progress bar is one line that was written many times.
+    return "\n".join(line.rpartition("\r")[2][:500] for line in found[-lines:])
+
+
+def _remove_old(folder: Path) -> None:
+    limit = time.time() - _KEEP_SECONDS
+    for path in folder.glob("*.log"):
+        try:
+            if path.stat().st_mtime < limit:
+                path.unlink()
+        except FileNotFoundError:
+            continue  # another process was tidying up as well

@@ -1,0 +1,187 @@
+"""A worker as the Hub sees it: a process, the channel to it, and a thread that starts the one and watches over both."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from isohub.errors import HubClosed, IsohubError, WorkerDied
+from isohub.rpc.channel import Channel
+from isohub.supervise.launch import Process, launch
+from isohub.supervise.lifecycle import Event, Lifecycle, State
+from isohub.supervise.logs import last_lines, new_log
+
+__all__ = ["Worker"]
+
+# For an interpreter to come up and open two sockets, on a machine that is busy with something else.
+_HELLO_SECONDS = 120
+# A worker that is asked to go gets this long for what its repository does at exit; then it is killed.
+_CLOSE_SECONDS = 3.0
+
+
+class Worker:
+    """Starts a worker process and returns once it answers.
+
+    Args:
+        python: the interpreter of its environment.
+        name: what it is called in messages, such as ``owner/repo@main``.
+        repo_dir: the folder with the hubconf.
+        environ: all of its process environment.
+        logs: the folder for its log.
+        hub_dir: where torch keeps weights, if that is not torch's own choice.
+        threads: how many calls it does at once.
+        arrays_as_tensors: see ``isohub_worker.dispatch``.
+        timeout: seconds that a call may take; None for no limit.
+
+    Raises:
+        WorkerDied: it ended while it started.
+        RemoteError: its hubconf does not import.
+        ProtocolError: it is not one of ours.
+    """
+
+    def __init__(
+        self,
+        python: Path,
+        *,
+        name: str,
+        repo_dir: Path,
+        environ: Mapping[str, str],
+        logs: Path,
+        hub_dir: Path | None = None,
+        threads: int = 1,
+        arrays_as_tensors: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        self.name = name
+        self.returncode: int | None = None
+        self._pid = os.getpid()
+        self._lifecycle = Lifecycle()
+        self._process: Process | None = None
+        self._launch_error: OSError | None = None
+        self._launched = threading.Event()
+        # Only the owner can enter, and the path is short, as the path of a socket must be.
+        self._folder = Path(tempfile.mkdtemp(prefix="isohub-", dir=_short_temporary_folder()))
+        log, self.log = new_log(logs, name)
+        key = secrets.token_hex(16)
+        self.channel = Channel(
+            self._folder,
+            name=name,
+            key=key,
+            log=self.log,
+            tail=lambda: last_lines(self.log),
+            timeout=timeout,
+            kill=self._kill,
+        )
+        boot = {
+            "requests": self.channel.requests,
+            "replies": self.channel.replies,
+            "key": key,
+            "threads": threads,
+            "repo_dir": str(repo_dir),
+            "hub_dir": None if hub_dir is None else str(hub_dir),
+            "arrays_as_tensors": arrays_as_tensors,
+        }
+        self._watcher = threading.Thread(
+            target=self._watch, args=(python, boot, environ, log), name=f"isohub-watch {name}", daemon=True
+        )
+        self._watcher.start()
+        try:
+            self._launched.wait()
+            self.channel.wait_for_hello(_HELLO_SECONDS)
+            # Both ends are connected. Nobody else can be from here on, and nothing is left if this process is killed.
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._lifecycle.on(Event.READY)
+            self.versions: dict[str, str | None] = self.channel.call("open", None)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether calls make sense."""
+        return self._lifecycle.alive and os.getpid() == self._pid
+
+    def ask_to_end(self) -> None:
+        """The first half of `close`, which does not wait."""
+        self._lifecycle.on(Event.CLOSE)
+        self._launched.wait()
+        if self._process is not None:
+            self._process.ask_to_end()
+
+    def close(self) -> None:
+        """End the worker and wait until it is gone; calls that wait for it end with HubClosed."""
+        if os.getpid() != self._pid:
+            return
+        self.ask_to_end()
+        if self._process is not None:
+            self._watcher.join(_CLOSE_SECONDS)
+            if self._watcher.is_alive():
+                self._process.kill()
+        self._watcher.join()
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+
+    def _watch(self, python: Path, boot: dict[str, Any], environ: Mapping[str, str], log: int) -> None:
+        try:
+            self._process = launch(python, boot, environ=environ, log=log)
+        except OSError as error:
+            self._launch_error = error
+        finally:
+            os.close(log)
+            self._launched.set()
+        if self._process is not None:
+            self.returncode = self._process.wait()
+        self._lifecycle.on(Event.EXIT)
+        self.channel.die(self._obituary)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _obituary(self) -> IsohubError:
+        """The error for whoever waited for this worker when it ended."""
+        if self._lifecycle.state is State.CLOSED:
+            return HubClosed(f"the Hub of {self.name} was closed")
+        if self._launch_error is not None:
+            return WorkerDied(f"the worker of {self.name} could not be started: {self._launch_error}")
+        how, hint = _describe_exit(self.returncode)
+        return WorkerDied(
+            f"the worker of {self.name} (pid {self.pid}) {how}",
+            returncode=self.returncode,
+            tail=last_lines(self.log),
+            log=self.log,
+            hint=hint,
+        )
+
+
+def _describe_exit(returncode: int | None) -> tuple[str, str]:
+    again = "the next load starts a new worker"
+    if returncode is None or returncode >= 0:
+        return f"exited with status {returncode}", f"the log says what ended it; {again}"
+    try:
+        name = signal.Signals(-returncode).name
+    except ValueError:
+        name = f"signal {-returncode}"
+    why = {
+        "SIGKILL": "somebody killed it, perhaps the kernel for want of memory",
+        "SIGSEGV": "its native code crashed; the log shows where",
+        "SIGABRT": "its native code gave up; the log shows why",
+    }.get(name, "the log may say why")
+    return f"was ended by {name}", f"{why}; {again}"
+
+
+def _short_temporary_folder() -> str | None:
+    """Where sockets can lie: a socket's path has 107 bytes at most, so a deep TMPDIR will not do."""
+    folder = tempfile.gettempdir()
+    return folder if len(os.fsencode(folder)) < 80 else "/tmp"
