@@ -1,0 +1,1 @@
+"""Environments: plan, resolve, lock, build, keep."""

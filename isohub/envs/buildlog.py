@@ -1,0 +1,50 @@
+"""The log of one build: every command, what it printed and how it ended, without credentials."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["BuildLog", "masked"]
+
+_USERINFO = re.compile(r"(?<=://)[^/\s'\"]+@")
+
+
+class BuildLog:
+    """A file that grows. It is opened anew for each line, so that programs may write to it in between.
+
+    Args:
+        path: where it is; the folder is made if need be, the file when something is written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, text: str) -> None:
+        """Append lines."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8", errors="replace") as file:
+            file.write(masked(text).rstrip("\n") + "\n")
+
+    def command(self, arguments: Sequence[str | Path]) -> None:
+        """Append the command that is about to run."""
+        self.write(f"\n[{time.strftime('%H:%M:%S')}] $ {shlex.join(map(str, arguments))}")
+
+    def discard(self) -> None:
+        """Remove the file: nobody will ask for it."""
+        self.path.unlink(missing_ok=True)
+
+    def tail(self, lines: int = 15) -> str:
+        """The last lines."""
+        with self.path.open("rb") as file:
+            file.seek(max(file.seek(0, 2) - 64 * 1024, 0))
+            text = file.read().decode("utf-8", "replace")
+        return "\n".join(text.splitlines()[-lines:])
+
+
+def masked(text: str) -> str:
+    """The text with users and passwords in URLs blotted out."""
+    return _USERINFO.sub("***@", text)

@@ -1,0 +1,156 @@
+"""What a hubconf offers, as told by the one program that may import it: the environment's own interpreter.
+
+Its answer is a stranger's: it is limited in size and every part of it is checked.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isohub.environ import scrubbed_environ
+from isohub.envs.buildlog import BuildLog
+from isohub.envs.manifest import EntryPoint
+from isohub.envs.process import TimedOut, exit_text, run_program
+from isohub.errors import BuildError
+
+__all__ = ["Description", "ImportFailure", "describe"]
+
+_LIMIT = 600.0
+_SIZE_LIMIT = 16 * 1024 * 1024
+_STEP = "import hubconf"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What the hubconf offers, and the versions of what it runs on."""
+
+    entry_points: tuple[EntryPoint, ...]
+    versions: dict[str, str | None]
+
+
+@dataclass(frozen=True)
+class ImportFailure:
+    """Why the hubconf does not import.
+
+    Attributes:
+        type_name: the exception's class.
+        message: its text.
+        traceback: all of it, as text.
+        missing: the module that was not found, if that is what happened.
+    """
+
+    type_name: str
+    message: str
+    traceback: str
+    missing: str | None
+
+
+def describe(
+    python: Path,
+    repo: Path,
+    answer: Path,
+    log: BuildLog,
+    *,
+    limit: float = _LIMIT,
+    inherit: Sequence[int] = (),
+) -> Description | ImportFailure:
+    """Import the hubconf in its environment and read what it says of itself.
+
+    Args:
+        python: the environment's interpreter.
+        repo: the environment's copy of the repository.
+        answer: a file for the answer; it is removed again.
+        log: gets all that the hubconf prints.
+        limit: seconds that it may take.
+        inherit: file descriptors that it keeps.
+
+    Raises:
+        BuildError: the process died, did not end in time, or its answer is nonsense.
+    """
+    import isohub_worker
+
+    worker = Path(str(isohub_worker.__file__)).with_name("__main__.py")
+    command: list[str | Path] = [python, "-I", worker, "describe", repo, answer]
+    log.command(command)
+    try:
+        with log.path.open("ab") as output:
+            returncode = run_program(
+                command, environ=scrubbed_environ(), folder=repo, output=output, limit=limit
+            )
+    except TimedOut as error:
+        raise BuildError(
+            f"hubconf.py did not finish importing within {limit:.0f} s",
+            step=_STEP,
+            tail=log.tail(),
+            log=log.path,
+        ) from error
+    except OSError as error:
+        raise BuildError(f"cannot run {python}: {error.strerror}", step=_STEP, log=log.path) from error
+    try:
+        if returncode != 0:
+            raise ValueError(exit_text(returncode))
+        with answer.open("rb") as file:
+            data = file.read(_SIZE_LIMIT + 1)
+        if len(data) > _SIZE_LIMIT:
+            raise ValueError(f"more than {_SIZE_LIMIT // 1024**2} MiB of it")
+        return _read(json.loads(data))
+    except FileNotFoundError as error:
+        raise _no_answer("the process ended without an answer", log) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise _no_answer(str(error), log) from error
+    finally:
+        answer.unlink(missing_ok=True)
+
+
+def _no_answer(reason: str, log: BuildLog) -> BuildError:
+    return BuildError(
+        f"importing hubconf.py ended without a usable answer: {reason}",
+        step=_STEP,
+        tail=log.tail(),
+        log=log.path,
+        hint="native code of another version may be at fault: pin what it uses with isohub.Hub(constraints=[...])",
+    )
+
+
+def _read(value: Any) -> Description | ImportFailure:
+    match value:
+        case {
+            "error": {
+                "type": str(kind),
+                "message": str(message),
+                "traceback": str(traceback),
+                "missing": missing,
+            }
+        }:
+            return ImportFailure(_clean(kind), _clean(message), _clean(traceback), _text_or_none(missing))
+        case {"entry_points": list(entries), "versions": dict(versions)}:
+            points = tuple(_entry_point(entry) for entry in entries)
+            return Description(points, {_text(name): _text_or_none(item) for name, item in versions.items()})
+    raise ValueError("it has none of the known forms")
+
+
+def _entry_point(value: Any) -> EntryPoint:
+    if not isinstance(value, dict):
+        raise ValueError("an entry point is no object")
+    return EntryPoint(
+        _text(value.get("name")), _text_or_none(value.get("signature")), _text_or_none(value.get("doc"))
+    )
+
+
+def _text_or_none(value: Any) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r:.80} is no text")
+    return _clean(value)
+
+
+def _clean(text: str) -> str:
+    # JSON can spell halves of characters, which no file or terminal takes.
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,79 @@
+"""A lock: the exact distributions of an environment, with the hash of every file (``pylock.toml``, PEP 751).
+
+It is good for one version of Python on one platform.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from packaging.utils import canonicalize_name
+
+__all__ = ["Lock", "LockedPackage", "parse_lock"]
+
+_FILES = ("wheels", "sdist", "archive")
+# These have no file that could be hashed: a commit of a repository, or a folder of the user's own.
+_SOURCES = ("vcs", "directory")
+
+
+@dataclass(frozen=True)
+class LockedPackage:
+    """One distribution; the version is empty for a folder of the user's, which tells it only when it is built."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Lock:
+    """A lock, as text and as read.
+
+    Attributes:
+        text: the file.
+        packages: what it holds, by name.
+    """
+
+    text: str
+    packages: tuple[LockedPackage, ...]
+
+    @property
+    def digest(self) -> str:
+        """Of the whole text."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    def version(self, name: str) -> str | None:
+        """The locked version of a distribution; None if it is not in here."""
+        return next((item.version for item in self.packages if item.name == canonicalize_name(name)), None)
+
+
+def parse_lock(text: str) -> Lock:
+    """Read a lock.
+
+    Raises:
+        ValueError: it is no lock, or a file in it has no hash.
+    """
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    table = tomllib.loads(text)
+    if not str(table.get("lock-version", "")).startswith("1."):
+        raise ValueError("not a lock of version 1")
+    packages = [_package(item) for item in table.get("packages", [])]
+    return Lock(text, tuple(sorted(packages, key=lambda item: item.name)))
+
+
+def _package(item: dict[str, Any]) -> LockedPackage:
+    files = [file for kind in _FILES for file in _listed(item.get(kind))]
+    if not files and not any(kind in item for kind in _SOURCES):
+        raise ValueError(f"{item.get('name')} has no file")
+    if any(not file.get("hashes") for file in files):
+        raise ValueError(f"a file of {item.get('name')} has no hash")
+    return LockedPackage(canonicalize_name(item["name"]), str(item.get("version", "")))
+
+
+def _listed(value: Any) -> list[dict[str, Any]]:
+    return value if isinstance(value, list) else [value] if value else []

@@ -1,0 +1,194 @@
+"""Environments on disk: found in milliseconds, built once whoever asks, removed when nobody uses them.
+
+    envs-v1/<key>/           env/ repo/ pylock.toml build.log, and manifest.json, the mark that it is whole
+    envs-v1/<key>.lock       held by the one that builds or removes it
+    envs-v1/<key>.users      shared by those that use it
+    locks-v1/<plan>/         what a plan was resolved to
+    locks-v1/requests/       which environment answered a request
+
+What plans, resolves and builds is imported when something has to be built: finding needs none of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from isohub.config import Settings
+from isohub.envs.folder import EnvironmentFolder
+from isohub.envs.folderlocks import Use, at_work
+from isohub.envs.manifest import SCHEMA, EntryPoint, Manifest, read_manifest
+from isohub.envs.request import EnvironmentRequest
+from isohub.envs.stamp import stamp
+from isohub.errors import BuildError
+from isohub.progress import Progress, Step
+from isohub.sources.jsonfile import read_json, write_json
+from isohub.sources.tree import Tree
+
+if TYPE_CHECKING:
+    from isohub.envs.builder import Resolved
+
+__all__ = ["BrokenEnvironment", "Environment", "EnvironmentRequest", "EnvironmentStore"]
+
+# Raised when the rules change by which a request becomes a plan: what was remembered then no longer answers it.
+_RULES = 1
+_REMOVAL_LIMIT = 10.0
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A built environment.
+
+    Attributes:
+        path: its folder.
+        manifest: what it is.
+    """
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter."""
+        return EnvironmentFolder(self.path).python
+
+    @property
+    def repo_dir(self) -> Path:
+        """Its working copy of the repository: what workers import."""
+        return EnvironmentFolder(self.path).repo
+
+    @property
+    def entry_points(self) -> tuple[EntryPoint, ...]:
+        """What the hubconf offers."""
+        return self.manifest.entry_points
+
+    def hold(self) -> Use:
+        """Keep it from being removed until the answer is closed, or this process ends.
+
+        Raises:
+            BuildError: it has been removed.
+        """
+        use = Use(EnvironmentFolder(self.path).use_lock, limit=_REMOVAL_LIMIT)
+        try:
+            read_manifest(self.path)
+        except BuildError:
+            use.close()
+            raise
+        return use
+
+
+@dataclass(frozen=True)
+class BrokenEnvironment:
+    """A folder among the environments that is none.
+
+    Attributes:
+        path: the folder.
+        reason: why it is none.
+    """
+
+    path: Path
+    reason: str
+
+
+class EnvironmentStore:
+    """The environments under one home.
+
+    Args:
+        settings: where they are kept, and whether anybody may be asked.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._folder = settings.home / "envs-v1"
+        self._requests = settings.home / "locks-v1" / "requests"
+
+    def find(self, tree: Tree, request: EnvironmentRequest) -> Environment | None:
+        """The environment that answered this request before; None if there is none any more."""
+        record = read_json(self._record(tree, request)) or {}
+        key, interpreter = record.get("environment"), record.get("interpreter")
+        if not isinstance(key, str) or "/" in key or not isinstance(interpreter, str):
+            return None
+        folder = EnvironmentFolder(self._folder / key)
+        # An interpreter that was upgraded in place makes another environment.
+        if record.get("stamp") != stamp(Path(interpreter)) or not folder.python.exists():
+            return None
+        try:
+            manifest = read_manifest(folder.path)
+        except BuildError:
+            return None
+        return Environment(folder.path, manifest)
+
+    def provide(
+        self, tree: Tree, request: EnvironmentRequest, progress: Progress, *, anew: bool = False
+    ) -> Environment:
+        """The environment for this request, built if need be.
+
+        Args:
+            tree: the repository.
+            request: the user's words.
+            progress: shows the steps of a build.
+            anew: resolve again, so that newer distributions count; an equal result leads to the same environment.
+
+        Raises:
+            HubconfError, ConfigError, PythonNotFound, ResolveError, OfflineError, BuildError: as ``Builder.build`` says.
+        """
+        found = None if anew else self.find(tree, request)
+        if found is not None:
+            return found
+        from isohub.envs.builder import Builder
+
+        folder = Builder(self._settings, tree, self._completed(request), progress).build(anew=anew)
+        environment = Environment(folder.path, read_manifest(folder.path))
+        interpreter = environment.manifest.interpreter
+        record = {
+            "environment": folder.path.name,
+            "interpreter": interpreter,
+            "stamp": stamp(Path(interpreter)),
+        }
+        write_json(self._record(tree, request), record)
+        return environment
+
+    def explain(self, tree: Tree, request: EnvironmentRequest, progress: Progress) -> Resolved:
+        """What the environment for this request holds and why, without building it.
+
+        Raises:
+            HubconfError, ConfigError, PythonNotFound, ResolveError, OfflineError, BuildError: as ``Builder.resolve`` says.
+        """
+        from isohub.envs.builder import Builder
+
+        return Builder(self._settings, tree, self._completed(request), progress).resolve()
+
+    def list(self) -> list[Environment | BrokenEnvironment]:
+        """All of them, the newest first, then what is none."""
+        built: list[Environment] = []
+        broken: list[BrokenEnvironment] = []
+        for path in sorted(self._folder.glob("*/")):
+            try:
+                built.append(Environment(path, read_manifest(path)))
+            except BuildError as error:
+                broken.append(BrokenEnvironment(path, error.message))
+        return [*sorted(built, key=lambda item: -item.manifest.built), *broken]
+
+    def remove(self, environment: Environment | BrokenEnvironment) -> None:
+        """Remove one that nobody uses.
+
+        Raises:
+            BuildError: it is in use, or cannot be removed.
+        """
+        folder = EnvironmentFolder(environment.path)
+        with at_work(folder.work_lock, Step(), _REMOVAL_LIMIT), Use(folder.use_lock, exclusive=True):
+            folder.remove()
+
+    def _completed(self, request: EnvironmentRequest) -> EnvironmentRequest:
+        return request if request.python else replace(request, python=self._settings.python)
+
+    def _record(self, tree: Tree, request: EnvironmentRequest) -> Path:
+        asked = self._completed(request)
+        python = asked.python or f"{sys.version_info[:3]} {getattr(sys, '_base_executable', sys.executable)}"
+        parts = [_RULES, SCHEMA, tree.pin.repo, tree.pin.commit, python, sorted(asked.requirements)]
+        parts += [sorted(asked.constraints), sys.platform]
+        return self._requests / f"{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]}.json"

@@ -1,0 +1,124 @@
+"""Running uv, with its settings but with nothing of the working directory."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from isohub.config import Settings
+from isohub.envs.buildlog import BuildLog, masked
+from isohub.envs.process import TimedOut, run_program
+from isohub.envs.uv_settings import UvSettings, read_uv_settings
+from isohub.errors import BuildError
+
+__all__ = ["Uv", "UvAnswer", "load_uv"]
+
+_OUTPUT_LIMIT = 4 * 1024 * 1024
+# How uv fetches and keeps, which decides nothing about what it finds.
+_FETCHING = frozenset(
+    """
+    UV_CACHE_DIR UV_LINK_MODE UV_HTTP_TIMEOUT UV_HTTP_CONNECT_TIMEOUT UV_HTTP_RETRIES UV_REQUEST_TIMEOUT UV_NO_PROGRESS
+    UV_CONCURRENT_DOWNLOADS UV_CONCURRENT_BUILDS UV_CONCURRENT_INSTALLS UV_COMPILE_BYTECODE UV_OFFLINE UV_NO_CACHE
+    """.split()
+)
+
+
+@dataclass(frozen=True)
+class UvAnswer:
+    """How uv ended, and what it printed, without credentials."""
+
+    returncode: int
+    output: str
+
+
+@dataclass(frozen=True)
+class Uv:
+    """uv as it is set up here.
+
+    Attributes:
+        program: its full path.
+        folder: the working directory it gets; a file in it ends uv's search for settings in the folders above.
+        settings: how it is run.
+        offline: it asks nobody.
+    """
+
+    program: Path
+    folder: Path
+    settings: UvSettings
+    offline: bool
+
+    @property
+    def digest(self) -> str:
+        """Of the settings that decide what a resolution finds."""
+        environ = self.settings.environ
+        deciding = [name for name in sorted(environ) if name.startswith("UV_") and name not in _FETCHING]
+        bounds = [path.read_bytes() for path in self.settings.constraints if path.is_file()]
+        parts = ([f"{name}={environ[name]}" for name in deciding], self.settings.options, bounds)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    def run(
+        self,
+        arguments: Sequence[str | Path],
+        *,
+        log: BuildLog,
+        limit: float,
+        inherit: Sequence[int] = (),
+    ) -> UvAnswer:
+        """Run a command of uv's to its end.
+
+        Args:
+            arguments: the command and its own options.
+            log: gets the command and what it printed.
+            limit: seconds that it may take.
+            inherit: file descriptors that it keeps.
+
+        Raises:
+            BuildError: it did not end in time, or could not be started.
+        """
+        command = [self.program, *arguments, *self.settings.options, *(["--offline"] if self.offline else [])]
+        log.command(command)
+        with tempfile.TemporaryFile() as output:
+            try:
+                returncode = run_program(
+                    command,
+                    environ=self.settings.environ,
+                    folder=self.folder,
+                    output=output,
+                    limit=limit,
+                    inherit=inherit,
+                )
+            except (TimedOut, OSError) as error:
+                what = (
+                    f"took longer than {limit:.0f} s"
+                    if isinstance(error, TimedOut)
+                    else f"cannot run: {error}"
+                )
+                raise BuildError(f"{self.program.name} {what}", step="uv", log=log.path) from error
+            finally:
+                output.seek(0)
+                text = masked(output.read(_OUTPUT_LIMIT).decode("utf-8", "replace"))
+                log.write(text)
+        return UvAnswer(returncode, text)
+
+
+def load_uv(settings: Settings) -> Uv:
+    """Find uv and gather its settings and pip's, as they are now.
+
+    Raises:
+        BuildError: there is no uv.
+        ConfigError: a settings file cannot be read.
+    """
+    import uv
+
+    try:
+        program = Path(uv.find_uv_bin())
+    except FileNotFoundError as error:
+        hint = "install it beside isohub: python -m pip install uv"
+        raise BuildError("uv is not there", step="uv", tail=str(error), hint=hint) from error
+    folder = settings.home / "tools-v1"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "uv.toml").touch()
+    return Uv(program, folder, read_uv_settings(), settings.offline)

@@ -1,0 +1,1 @@
+"""What a hubconf and its repository say about themselves, read without running any of it."""
