@@ -57,7 +57,8 @@ def load_settings(**arguments: Any) -> Settings:
     for path, allowed in ((user_file, None), (Path("isohub.toml"), _PROJECT_KEYS)):
         merged.update(_read_file(path, allowed))
     merged.update(_read_environment(os.environ))
-    merged.update({key: value for key, value in arguments.items() if value is not None})
+    given = {key: value for key, value in arguments.items() if value is not None}
+    merged.update({key: _CONVERT[key](value, key) for key, value in given.items()})
     merged.setdefault("home", _default_home())
     merged["home"] = Path(merged["home"]).expanduser().absolute()
     for key in ("github_url", "github_api_url"):
@@ -114,7 +115,9 @@ def _read_file(path: Path, allowed: frozenset[str] | None) -> dict[str, Any]:
     known = frozenset(_CONVERT) - {"github_token"}
     for key in table:
         if key not in known:
-            raise ConfigError(f"{path}: unknown setting {key!r}", hint=f"known settings: {', '.join(sorted(known))}")
+            raise ConfigError(
+                f"{path}: unknown setting {key!r}", hint=f"known settings: {', '.join(sorted(known))}"
+            )
         if allowed is not None and key not in allowed:
             raise ConfigError(
                 f"{path}: {key!r} cannot be set by a project, which may be a stranger's",
