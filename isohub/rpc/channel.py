@@ -105,6 +105,15 @@ class Channel:
 
     # ---- calls
 
+    def open(self) -> Any:
+        """Have the worker import its hubconf, however long that takes; what it answers.
+
+        Raises:
+            RemoteError: the hubconf does not import.
+            WorkerDied: the worker ended over it.
+        """
+        return self._ask("open", None, (), {}, deadline=None)
+
     def call(
         self, op: str, target: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
@@ -119,9 +128,14 @@ class Channel:
             ForeignObject: an argument belongs to another worker.
             ProtocolError: the worker answered nonsense, and was ended.
         """
+        return self._ask(op, target, args, kwargs or {}, self._deadline())
+
+    def _ask(
+        self, op: str, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], deadline: float | None
+    ) -> Any:
         call = self._calls.open_call()
-        self._request(call.number, op, target, args, kwargs or {})
-        self._wait(call, self._deadline(), op)
+        self._request(call.number, op, target, args, kwargs)
+        self._wait(call, deadline, op)
         if call.fault is not None:
             raise self._error(call.fault)
         return call.value

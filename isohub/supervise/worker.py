@@ -98,7 +98,7 @@ class Worker:
             # Both ends are connected. Nobody else can be from here on, and nothing is left if this process is killed.
             shutil.rmtree(self._folder, ignore_errors=True)
             self._lifecycle.on(Event.READY)
-            self.versions: dict[str, str | None] = self.channel.call("open", None)
+            self.versions: dict[str, str | None] = self.channel.open()
         except BaseException:
             self.close()
             raise

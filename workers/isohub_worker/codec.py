@@ -145,6 +145,9 @@ class _Packing:
             return _record(Record.type_name(value), Record.keys(value), tuple(value))
         if isinstance(value, tuple):
             return _tuple_form(value)
+        torch_form = _torch_form(value)
+        if torch_form is not None:
+            return torch_form
         if callable(value):
             # Classes, functions and models: even a dataclass is behaviour rather than data when it can be called.
             return _NO_FORM
@@ -156,9 +159,11 @@ class _Packing:
         if isinstance(value, PurePath):
             kind = b"p" if isinstance(value, Path) else b"w" if isinstance(value, PureWindowsPath) else b"x"
             return ExtType(_PATH, kind + str(value).encode("utf-8", "surrogatepass"))
-        return _torch_form(value) or image_form(_TAGS[_IMAGE], value) or _NO_FORM
+        return image_form(_TAGS[_IMAGE], value) or _NO_FORM
 
     def _again(self, value: Any) -> Any:
+        if type(value) is int:
+            return _int_form(value)
         return value if type(value) in _NATIVE else self.default(value)
 
     def _writer(self) -> TensorWriter:
@@ -197,11 +202,15 @@ class Decoder:
             message = msgpack.unpackb(
                 frames[0],
                 ext_hook=unpacking.extension,
-                list_hook=_composite,
+                list_hook=unpacking.sequence,
+                object_pairs_hook=unpacking.mapping,
                 strict_map_key=False,
                 unicode_errors="surrogatepass",
+                timestamp=3,  # msgpack's own: a datetime, since it cannot be refused
             )
-        except (WireError, MemoryError):
+            if unpacking.open_tags:
+                raise WireError("the head of a composite where none can be")
+        except WireError:
             raise
         except Exception as error:
             # Whatever a hostile body makes msgpack or a constructor raise, it means the same thing.
@@ -215,34 +224,57 @@ class Decoder:
 class _Unpacking:
     """One message on its way in."""
 
-    __slots__ = ("resolve", "tensors", "unavailable")
+    __slots__ = ("open_tags", "resolve", "tensors", "unavailable")
 
     def __init__(self, resolve: Callable[[int, bytes], Any], tensors: TensorReader | None) -> None:
         self.resolve = resolve
         self.tensors = tensors
+        self.open_tags = 0
         self.unavailable: Unavailable | None = None
 
     def extension(self, code: int, payload: bytes) -> Any:
         try:
-            return self._extension(code, payload)
-        except Unavailable as error:
-            self.unavailable = error
-            return None
+            if code == _TENSOR:
+                return self._tensor(payload)
+            if code in (OBJECT, METHOD):
+                return self.resolve(code, payload)
+            if code in _BUILDERS:
+                self.open_tags += 1
+                return _BUILDERS[code]
+            return _READERS[code](payload)
+        except KeyError:
+            raise WireError("unknown extension type %d, or unknown name in it" % code) from None
+        except (Unavailable, MemoryError) as error:
+            return self._do_without(error)
 
-    def _extension(self, code: int, payload: bytes) -> Any:
-        if code == _TENSOR:
-            if self.tensors is None:
-                raise WireError("a tensor in a message without any")
-            return self.tensors.read(_INDEX.unpack(payload)[0])
-        if code in (OBJECT, METHOD):
-            return self.resolve(code, payload)
-        read = _READERS.get(code)
-        if read is None:
-            raise WireError("unknown extension type %d" % code)
-        return read(payload)
+    def sequence(self, items: list[Any]) -> Any:
+        if not items or type(items[0]) is not _Builder:
+            return items
+        self.open_tags -= 1
+        try:
+            return items[0].build(*items[1:])
+        except (Unavailable, MemoryError) as error:
+            return self._do_without(error)
+
+    def mapping(self, pairs: list[tuple[Any, Any]]) -> Any:
+        try:
+            return dict(pairs)
+        except TypeError as error:
+            return self._do_without(_unhashable(error))
+
+    def _tensor(self, payload: bytes) -> Any:
+        if self.tensors is None:
+            raise WireError("a tensor in a message without any")
+        return self.tensors.read(_INDEX.unpack(payload)[0])
+
+    def _do_without(self, error: Exception) -> None:
+        """The rest of the message is sound: it says whose value this would have been."""
+        if not isinstance(error, Unavailable):
+            error = Unavailable("there is not enough memory to hold it")
+        self.unavailable = error
 
 
-class _Tag:
+class _Builder:
     """The first element of a composite: what makes the value from the others."""
 
     __slots__ = ("build",)
@@ -251,17 +283,18 @@ class _Tag:
         self.build = build
 
 
-def _composite(items: list[Any]) -> Any:
-    if items and type(items[0]) is _Tag:
-        return items[0].build(*items[1:])
-    return items
+def _unhashable(error: TypeError) -> Unavailable:
+    """What identifies an object over there may be a list of its fields here."""
+    return Unavailable("a key of a dict or an item of a set has no hash here: %s" % error)
 
 
 def _type_name(cls: type) -> str:
     return "%s.%s" % (cls.__module__, cls.__qualname__)
 
 
-def _record(type_name: str, names: Sequence[str], values: Sequence[Any]) -> list[Any]:
+def _record(type_name: str, names: Sequence[Any], values: Sequence[Any]) -> Any:
+    if not Record.can_have(names):
+        return _NO_FORM
     return [_TAGS[_RECORD], type_name, list(names), list(values)]
 
 
@@ -284,9 +317,7 @@ def _dict_form(value: Any) -> Any:
     cls = type(value)
     if cls.__module__ == "collections":
         return dict(value)
-    if all(type(name) is str and name for name in value):
-        return _record(_type_name(cls), list(value), list(value.values()))
-    return _NO_FORM
+    return _record(_type_name(cls), list(value), list(value.values()))
 
 
 def _scalar_form(value: Any) -> Any:
@@ -300,8 +331,7 @@ def _scalar_form(value: Any) -> Any:
     if isinstance(value, bytes):
         return bytes(value)
     if isinstance(value, int):
-        number = int(value)
-        return number if -(2**63) <= number < 2**64 else _write_int(number)
+        return _int_form(int(value))
     if isinstance(value, float):
         return float(value)
     return _NO_FORM
@@ -329,6 +359,10 @@ def _add_argument(tensors: TensorWriter, argument: TensorArgument) -> int | None
     return tensors.add_array(numpy.asarray(argument.array), TORCH, argument.device)
 
 
+def _int_form(value: int) -> Any:
+    return value if -(2**63) <= value < 2**64 else _write_int(value)
+
+
 def _write_int(value: int) -> ExtType:
     return ExtType(_INT, value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True))
 
@@ -345,7 +379,7 @@ _WRITERS: dict[type, Callable[[Any], Any]] = {
     range: lambda value: [_TAGS[_RANGE], value.start, value.stop, value.step],
     datetime: lambda value: ExtType(_DATETIME, b"%d" % value.fold + value.isoformat().encode()),
     date: lambda value: ExtType(_DATE, value.isoformat().encode()),
-    time: lambda value: ExtType(_TIME, value.isoformat().encode()),
+    time: lambda value: ExtType(_TIME, b"%d" % value.fold + value.isoformat().encode()),
     timedelta: lambda value: ExtType(
         _TIMEDELTA, _TIMEDELTA_PARTS.pack(value.days, value.seconds, value.microseconds)
     ),
@@ -356,10 +390,6 @@ _WRITERS: dict[type, Callable[[Any], Any]] = {
 }
 
 
-def _read_singleton(payload: bytes) -> Any:
-    return _SINGLETONS[payload]
-
-
 def _read_torch_name(payload: bytes) -> Any:
     """A dtype or device: torch's own where torch is loaded, else its name, which torch takes just as well."""
     name = payload.decode()
@@ -367,10 +397,14 @@ def _read_torch_name(payload: bytes) -> Any:
     if torch is None or not hasattr(torch, "device"):
         return name
     if not name.startswith("torch."):
-        return torch.device(name)
-    dtype = getattr(torch, name[len("torch.") :], None)
+        try:
+            return torch.device(name)
+        except RuntimeError as error:
+            raise Unavailable("torch %s has no device %.40r" % (torch.__version__, name)) from error
+    # Not getattr, which would import a module of torch's that the peer names.
+    dtype = vars(torch).get(name[len("torch.") :])
     if not isinstance(dtype, torch.dtype):
-        raise WireError("unknown dtype %.40r" % name)
+        raise Unavailable("torch %s has no dtype %.40r" % (torch.__version__, name))
     return dtype
 
 
@@ -384,33 +418,49 @@ _READERS: dict[int, Callable[[bytes], Any]] = {
     _COMPLEX: lambda payload: complex(*_COMPLEX_PARTS.unpack(payload)),
     _DATETIME: lambda payload: datetime.fromisoformat(payload[1:].decode()).replace(fold=int(payload[:1])),
     _DATE: lambda payload: date.fromisoformat(payload.decode()),
-    _TIME: lambda payload: time.fromisoformat(payload.decode()),
+    _TIME: lambda payload: time.fromisoformat(payload[1:].decode()).replace(fold=int(payload[:1])),
     _TIMEDELTA: lambda payload: timedelta(*_TIMEDELTA_PARTS.unpack(payload)),
     _DECIMAL: lambda payload: Decimal(payload.decode()),
     _UUID: lambda payload: UUID(bytes=payload),
     _PATH: lambda payload: _PATHS[payload[:1]](payload[1:].decode("utf-8", "surrogatepass")),
-    _SINGLETON: _read_singleton,
+    _SINGLETON: _SINGLETONS.__getitem__,
     _DTYPE: _read_torch_name,
     _DEVICE: _read_torch_name,
 }
 
 
-def _read_tag(build: Callable[..., Any]) -> Callable[[bytes], _Tag]:
-    tag = _Tag(build)
-    return lambda payload: tag
+def _read_set(make: Callable[[Any], Any]) -> Callable[..., Any]:
+    def read(*items: Any) -> Any:
+        try:
+            return make(items)
+        except TypeError as error:
+            raise _unhashable(error) from error
+
+    return read
 
 
-_READERS.update(
-    {
-        _TUPLE: _read_tag(lambda *items: items),
-        _SET: _read_tag(lambda *items: set(items)),
-        _FROZENSET: _read_tag(lambda *items: frozenset(items)),
-        _ORDERED: _read_tag(OrderedDict),
-        _RECORD: _read_tag(lambda type_name, names, values: Record(type_name, names, values)),
-        _SLICE: _read_tag(slice),
-        _RANGE: _read_tag(range),
-        _IMAGE: _read_tag(read_image),
-        _SIZE: _read_tag(_read_size),
-        _SCALAR: _read_tag(lambda array: array[()]),
-    }
-)
+def _read_ordered(pairs: Any) -> Any:
+    try:
+        return OrderedDict(pairs)
+    except TypeError as error:
+        raise _unhashable(error) from error
+
+
+def _read_scalar(array: Any) -> Any:
+    if not (is_array(array) or is_tensor(array)):
+        raise WireError("a scalar of %s" % type(array).__name__)
+    return array[()]
+
+
+_BUILDERS: dict[int, _Builder] = {
+    _TUPLE: _Builder(lambda *items: items),
+    _SET: _Builder(_read_set(set)),
+    _FROZENSET: _Builder(_read_set(frozenset)),
+    _ORDERED: _Builder(_read_ordered),
+    _RECORD: _Builder(Record),
+    _SLICE: _Builder(slice),
+    _RANGE: _Builder(range),
+    _IMAGE: _Builder(read_image),
+    _SIZE: _Builder(_read_size),
+    _SCALAR: _Builder(_read_scalar),
+}
