@@ -1,0 +1,24 @@
+# Needs Python 3.10 or newer, git and make. Everything is installed into .venv, and again only when pyproject.toml changes.
+
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: demo test check
+.DELETE_ON_ERROR:
+
+demo: $(INSTALLED)
+	$(BIN)/python examples/side_by_side.py
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# pip and not uv, because pip alone knows of the mirror that a machine's pip is configured for.
+$(INSTALLED): pyproject.toml .ci/find-python
+	@$(BIN)/python -c "" 2>/dev/null || { python="$$(.ci/find-python)" && "$$python" -m venv --clear .venv; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[images,test,lint]"
+	@touch $@

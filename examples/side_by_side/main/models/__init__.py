@@ -1,0 +1,3 @@
+from models.painter import Painter
+
+__all__ = ["Painter"]
