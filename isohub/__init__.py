@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from isohub.default import help, list, load
     from isohub.download import download_url_to_file
     from isohub.errors import (
         BuildError,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
         UntrustedRepo,
         WorkerDied,
     )
-    from isohub.hub import Hub, help, list, load
+    from isohub.hub import Hub
     from isohub.rpc.aio import acall
     from isohub.rpc.arguments import as_tensor
     from isohub.rpc.proxy import RemoteObject, submit
@@ -85,9 +86,9 @@ _HOME = {
     "as_tensor": "isohub.rpc.arguments",
     "download_url_to_file": "isohub.download",
     "get_dir": "isohub.weights",
-    "help": "isohub.hub",
-    "list": "isohub.hub",
-    "load": "isohub.hub",
+    "help": "isohub.default",
+    "list": "isohub.default",
+    "load": "isohub.default",
     "load_state_dict_from_url": "isohub.weights",
     "set_dir": "isohub.weights",
     "submit": "isohub.rpc.proxy",

@@ -6,34 +6,28 @@ entry point, and the methods have the names, parameters and defaults of ``torch.
 
 from __future__ import annotations
 
-import atexit
 import builtins
-import difflib
-import importlib.util
 import os
-import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from isohub import weights
 from isohub.config import load_settings
-from isohub.environ import scrubbed_environ
+from isohub.entry_points import entry_point_not_found, require_entry_point
 from isohub.envs.request import EnvironmentRequest
 from isohub.envs.store import BrokenEnvironment, Environment, EnvironmentStore
-from isohub.errors import ConfigError, EntryPointNotFound, HubClosed, HubconfError, RemoteError
+from isohub.errors import ConfigError, RemoteError
+from isohub.pool import WorkerPool
 from isohub.progress import Progress
 from isohub.sources import catalog, trust
 from isohub.sources.tree import Tree
 
 if TYPE_CHECKING:
     from isohub.envs.builder import Resolved
-    from isohub.envs.folderlocks import Use
-    from isohub.supervise.worker import Worker
+    from isohub.envs.lockfile import LockedRepository, Lockfile
 
-__all__ = ["Hub", "default_hub", "help", "list", "load"]
+__all__ = ["Hub"]
 
 
 class Hub:
@@ -44,14 +38,19 @@ class Hub:
 
     Args:
         python: the interpreter of environments: a version ("3.10"), a range (">=3.8,<3.11") or a path; None for what fits.
+        install_python: let uv install an interpreter that is needed and not on this machine.
         requirements: installed as well, as one writes them for pip.
         constraints: bounds on whatever is installed, in the same form.
         torch_backend: which build of torch to install, in uv's words: "auto", "cpu", "cu126" ...; None leaves it to the index.
         recipe: a recipe of your own for what is loaded; it goes before those in the configuration folder and the built-in ones.
+        lock: a lock file, as ``isohub lock`` writes it. Each repository is then exactly what was locked, and those that are not
+            in it are refused. Of what goes into environments only `python` can be said as well, to name an interpreter.
         env: added to the process environment of workers, which has nothing of the host's but an allow-list.
         pass_env: names of the host's variables that are passed on, such as "HF_TOKEN".
         timeout: seconds that a call may take; None for no limit.
         threads: how many calls a worker does at once.
+        shared_memory: bytes of memory shared with each worker for large tensors, each way, of which only what is needed is used.
+            What does not fit goes through the sockets, which takes longer.
         offline: ask nobody over the network.
         trust: "repo" remembers trust by repository, "content" asks again when its content has changed.
         home: the folder for all that isohub keeps; ``ISOHUB_HOME`` or the user's cache folder by default.
@@ -64,14 +63,17 @@ class Hub:
         self,
         *,
         python: str | os.PathLike[str] | None = None,
+        install_python: bool | None = None,
         requirements: Iterable[str] = (),
         constraints: Iterable[str] = (),
         torch_backend: str | None = None,
         recipe: str | os.PathLike[str] | None = None,
+        lock: str | os.PathLike[str] | None = None,
         env: Mapping[str, str] | None = None,
         pass_env: Iterable[str] = (),
         timeout: float | None = None,
         threads: int = 1,
+        shared_memory: int = 1 << 30,
         offline: bool | None = None,
         trust: str | None = None,
         home: str | os.PathLike[str] | None = None,
@@ -83,10 +85,9 @@ class Hub:
         ):
             if isinstance(texts, str):
                 raise ConfigError(f"{name} is one text, not several", hint=f"{name}=[{texts!r}]")
-        if not isinstance(threads, int) or threads < 1:
-            raise ConfigError(f"threads is {threads!r}; a worker does at least 1 call at once")
         self.settings = load_settings(
             python=None if python is None else os.fspath(python),
+            install_python=install_python,
             timeout=timeout,
             offline=offline,
             trust=trust,
@@ -99,14 +100,15 @@ class Hub:
             torch_backend=torch_backend,
             recipe=None if recipe is None else Path(recipe).expanduser().absolute(),
         )
-        self._env = dict(env or {})
-        self._pass_env = tuple(pass_env)
-        self._threads = threads
+        self._lockfile: Lockfile | None = None
+        if lock is not None:
+            self._lockfile = _open_lock(Path(lock).expanduser(), self._request)
+            # A default in the settings does not go against the lock.
+            self._request = EnvironmentRequest(python=None if python is None else os.fspath(python))
         self._store = EnvironmentStore(self.settings)
-        self._lock = threading.Lock()
-        self._workers: dict[str, _Slot] = {}
-        self._closed = False
-        _open_hubs.add(self)
+        self._pool = WorkerPool(
+            self.settings, env=env or {}, pass_env=pass_env, threads=threads, shared_memory=shared_memory
+        )
 
     # ---- torch.hub's functions
 
@@ -153,13 +155,17 @@ class Hub:
             skip_validation,
             Progress(None if verbose else False),
         )
-        _require_entry_point(environment, model)
-        worker = self._worker(environment)
+        require_entry_point(environment, model)
+        worker = self._pool.worker(environment)
         try:
             return worker.channel.call("load", None, (model, *args), kwargs)
         except RemoteError as error:
             if error.type_name == "isohub_worker.hubconf.EntryPointMissing":
-                raise _entry_point_not_found(environment, model) from None
+                raise entry_point_not_found(environment, model) from None
+            if asked := environment.asked_of_pip:
+                error.hint = (
+                    f"it asked pip to install {', '.join(asked)}: isohub.Hub(requirements={[*asked]})"
+                )
             raise
 
     def list(
@@ -189,10 +195,21 @@ class Hub:
     ) -> str | None:
         """The docstring of the entry point `model`; the parameters are those of `load`."""
         environment = self._environment(github, source, trust_repo, force_reload, skip_validation, Progress())
-        _require_entry_point(environment, model)
+        require_entry_point(environment, model)
         return next((entry.doc for entry in environment.entry_points if entry.name == model), None)
 
     # ---- environments
+
+    def tree(
+        self,
+        repo_or_dir: str | os.PathLike[str],
+        *,
+        source: str = "github",
+        trust_repo: bool | str | None = "check",
+        verbose: bool = True,
+    ) -> Tree:
+        """The content of a repository, fetched if need be; the parameters are those of `load`."""
+        return self._tree(repo_or_dir, source, trust_repo, False, False, Progress(None if verbose else False))
 
     def environment(
         self,
@@ -218,6 +235,8 @@ class Hub:
     ) -> Resolved:
         """What the environment of a repository holds, or would hold, and who asked for it. Builds nothing."""
         progress = Progress(None if verbose else False)
+        if self._lockfile is not None:
+            return self._rebuildable(self._locked(repo_or_dir, source), progress)
         tree = self._tree(repo_or_dir, source, trust_repo, False, False, progress)
         return self._store.explain(tree, self._request, progress)
 
@@ -233,35 +252,56 @@ class Hub:
         """
         self._store.remove(environment)
 
+    # ---- locks
+
+    def lock(
+        self,
+        repo_or_dir: str | os.PathLike[str],
+        *,
+        source: str = "github",
+        trust_repo: bool | str | None = "check",
+        force_reload: bool = False,
+        verbose: bool = True,
+        skip_validation: bool = False,
+    ) -> LockedRepository:
+        """What it takes to build the environment of a repository again elsewhere; it is built here first, if need be.
+
+        The parameters are those of `load`. ``isohub.envs.lockfile.write_lockfile`` puts the answers into a file.
+        """
+        if self._lockfile is not None:
+            raise ConfigError(
+                "this Hub has a lock, so it has nothing new to lock", hint="use a Hub without lock="
+            )
+        progress = Progress(None if verbose else False)
+        tree = self._tree(repo_or_dir, source, trust_repo, force_reload, skip_validation, progress)
+        return self._store.lock(tree, self._request, os.fspath(repo_or_dir), progress)
+
+    @property
+    def locked(self) -> tuple[LockedRepository, ...]:
+        """What the lock file holds; nothing without one."""
+        return () if self._lockfile is None else self._lockfile.repositories
+
+    def rebuild(
+        self,
+        locked: LockedRepository,
+        *,
+        trust_repo: bool | str | None = "check",
+        force_reload: bool = False,
+        verbose: bool = True,
+    ) -> Environment:
+        """The environment that was locked, built if need be; the parameters are those of `load`."""
+        return self._rebuilt(locked, trust_repo, force_reload, Progress(None if verbose else False))
+
     # ---- the end
+
+    def close(self) -> None:
+        """End the workers and wait until they are gone. Their objects are stale from then on."""
+        self._pool.close()
 
     @property
     def closed(self) -> bool:
         """Whether `close` was called."""
-        return self._closed
-
-    def close(self) -> None:
-        """End the workers and wait until they are gone. Their objects are stale from then on."""
-        slots = self.ask_to_end()
-        _open_hubs.discard(self)
-        for slot in slots:
-            slot.close()
-
-    def ask_to_end(self) -> builtins.list[_Slot]:
-        """The first half of `close`: let the workers know, all at once."""
-        with self._lock:
-            self._closed = True
-            slots = [*self._workers.values()]
-        for slot in slots:
-            if slot.worker is not None:
-                slot.worker.ask_to_end()
-        return slots
-
-    def disown(self) -> None:
-        """In a forked child: this Hub has no workers here, and cannot start any."""
-        self._closed = True
-        self._lock = threading.Lock()
-        self._workers = {}
+        return self._pool.closed
 
     def __enter__(self) -> Hub:
         return self
@@ -282,8 +322,35 @@ class Hub:
         skip_validation: bool,
         progress: Progress,
     ) -> Environment:
+        if self._lockfile is not None:
+            return self._rebuilt(self._locked(repo, source), trust_repo, force_reload, progress)
         tree = self._tree(repo, source, trust_repo, force_reload, skip_validation, progress)
         return self._store.provide(tree, self._request, progress)
+
+    def _locked(self, repo: str | os.PathLike[str], source: str) -> LockedRepository:
+        from isohub.envs.lockfile_names import find_locked
+
+        self._pool.require_open()
+        assert self._lockfile is not None
+        return find_locked(self._lockfile, repo, source=source, settings=self.settings)
+
+    def _rebuilt(
+        self, locked: LockedRepository, trust_repo: bool | str | None, force_reload: bool, progress: Progress
+    ) -> Environment:
+        self._pool.require_open()
+        trust.require(locked.pin, trust_repo, self.settings)
+        python = self._request.python
+        found = None if force_reload else self._store.find_locked(locked, python)
+        if found is not None:
+            return found
+        resolved = self._rebuildable(locked, progress)
+        tree = catalog.fetch(locked.pin, settings=self.settings, force_reload=force_reload, progress=progress)
+        return self._store.provide_locked(tree, locked, resolved, python, progress)
+
+    def _rebuildable(self, locked: LockedRepository, progress: Progress) -> Resolved:
+        from isohub.envs.rebuilding import resolved_from
+
+        return resolved_from(locked, self._request.python, self.settings, progress)
 
     def _tree(
         self,
@@ -294,189 +361,30 @@ class Hub:
         skip_validation: bool,
         progress: Progress,
     ) -> Tree:
-        if self._closed:
-            raise HubClosed("this Hub was closed", hint="make another one")
-        pin = catalog.resolve(
-            os.fspath(repo),
-            source=source,
-            settings=self.settings,
-            force_reload=force_reload,
-            skip_validation=skip_validation,
-            progress=progress,
-        )
+        self._pool.require_open()
+        if self._lockfile is not None:
+            pin = self._locked(repo, source).pin
+        else:
+            pin = catalog.resolve(
+                os.fspath(repo),
+                source=source,
+                settings=self.settings,
+                force_reload=force_reload,
+                skip_validation=skip_validation,
+                progress=progress,
+            )
         trust.require(pin, trust_repo, self.settings)
         return catalog.fetch(pin, settings=self.settings, force_reload=force_reload, progress=progress)
 
-    def _worker(self, environment: Environment) -> Worker:
-        with self._lock:
-            if self._closed:
-                raise HubClosed("this Hub was closed", hint="make another one")
-            slot = self._workers.setdefault(environment.manifest.key, _Slot())
-        with slot.lock:
-            if slot.worker is None or not slot.worker.alive:
-                slot.close()
-                self._start(slot, environment)
-            worker = slot.worker
-            if self.closed:
-                # close() ran while the worker was starting, and did not see it.
-                slot.close()
-            if worker is None or self.closed:
-                raise HubClosed("this Hub was closed", hint="make another one")
-            return worker
 
-    def _start(self, slot: _Slot, environment: Environment) -> None:
-        from isohub.supervise.worker import Worker
+def _open_lock(path: Path, request: EnvironmentRequest) -> Lockfile:
+    """Read a lock file, which leaves nothing to ask for."""
+    from isohub.envs.lockfile import read_lockfile
 
-        manifest = environment.manifest
-        ref = manifest.ref or manifest.commit[:12]
-        name = f"{manifest.repo}@{ref.removeprefix('refs/heads/').removeprefix('refs/tags/')}"
-        passed = {key: os.environ[key] for key in self._pass_env if key in os.environ}
-        slot.use = environment.hold()
-        try:
-            slot.worker = Worker(
-                environment.python,
-                name=name,
-                repo_dir=environment.repo_dir,
-                environ=scrubbed_environ({**passed, **self._env}),
-                logs=self.settings.home / "logs",
-                hub_dir=weights.chosen_dir(),
-                threads=self._threads,
-                arrays_as_tensors=importlib.util.find_spec("torch") is None,
-                timeout=self.settings.timeout,
+    for name in ("requirements", "constraints", "torch_backend", "recipe"):
+        if getattr(request, name):
+            raise ConfigError(
+                f"lock and {name} are both given, and a lock says already what is installed",
+                hint=f"leave out one of them; {name} counts when the lock is made: isohub lock",
             )
-        except RemoteError as error:
-            slot.close()
-            raise HubconfError(
-                f"the hubconf of {name} does not import: {error.type_name}: {error.message}",
-                tail=error.traceback_text,
-                log=error.log,
-            ) from error
-        except BaseException:
-            slot.close()
-            raise
-
-
-@dataclass
-class _Slot:
-    """The place of one environment's worker in a Hub; the lock is held while a worker starts in it."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    worker: Worker | None = None
-    use: Use | None = None
-
-    def close(self) -> None:
-        worker, use = self.worker, self.use
-        self.worker = self.use = None
-        if worker is not None:
-            worker.close()
-        if use is not None:
-            use.close()
-
-
-def _require_entry_point(environment: Environment, model: str) -> None:
-    # A private name is not listed, but torch.hub loads it: the worker has the last word on those.
-    if not model.startswith("_") and model not in (entry.name for entry in environment.entry_points):
-        raise _entry_point_not_found(environment, model)
-
-
-def _entry_point_not_found(environment: Environment, model: str) -> EntryPointNotFound:
-    names = [entry.name for entry in environment.entry_points]
-    close = difflib.get_close_matches(model, names, n=5, cutoff=0.5)
-    if close:
-        hint = f"did you mean {' or '.join(close)}?"
-    elif names:
-        hint = f"it has {', '.join(names[:20])}{' ...' if len(names) > 20 else ''}"
-    else:
-        hint = "it has none at all"
-    return EntryPointNotFound(
-        f"Cannot find callable {model} in hubconf of {environment.manifest.repo}", hint=hint
-    )
-
-
-# ---- torch.hub's functions, over a Hub that is there when it is first needed
-
-_open_hubs: set[Hub] = set()
-_default: Hub | None = None
-_default_lock = threading.Lock()
-
-
-def default_hub() -> Hub:
-    """The Hub behind the functions of the module; it reads the settings when it is first used."""
-    global _default
-    with _default_lock:
-        if _default is None or _default.closed:
-            _default = Hub()
-        return _default
-
-
-def load(
-    repo_or_dir: str | os.PathLike[str],
-    model: str,
-    *args: Any,
-    source: str = "github",
-    trust_repo: bool | str | None = "check",
-    force_reload: bool = False,
-    verbose: bool = True,
-    skip_validation: bool = False,
-    **kwargs: Any,
-) -> Any:
-    """`Hub.load` of the default Hub."""
-    return default_hub().load(
-        repo_or_dir,
-        model,
-        *args,
-        source=source,
-        trust_repo=trust_repo,
-        force_reload=force_reload,
-        verbose=verbose,
-        skip_validation=skip_validation,
-        **kwargs,
-    )
-
-
-def list(
-    github: str | os.PathLike[str],
-    force_reload: bool = False,
-    skip_validation: bool = False,
-    trust_repo: bool | str | None = "check",
-    verbose: bool = True,
-    *,
-    source: str = "github",
-) -> builtins.list[str]:
-    """`Hub.list` of the default Hub."""
-    return default_hub().list(github, force_reload, skip_validation, trust_repo, verbose, source=source)
-
-
-def help(
-    github: str | os.PathLike[str],
-    model: str,
-    force_reload: bool = False,
-    skip_validation: bool = False,
-    trust_repo: bool | str | None = "check",
-    *,
-    source: str = "github",
-) -> str | None:
-    """`Hub.help` of the default Hub."""
-    return default_hub().help(github, model, force_reload, skip_validation, trust_repo, source=source)
-
-
-def _close_all() -> None:
-    hubs = [*_open_hubs]
-    for hub in hubs:
-        hub.ask_to_end()
-    for hub in hubs:
-        hub.close()
-
-
-def _forget_all() -> None:
-    """In a forked child: the workers are the parent's, and so is everything that ends them."""
-    global _default, _default_lock
-    for hub in _open_hubs:
-        hub.disown()
-    _open_hubs.clear()
-    _default, _default_lock = None, threading.Lock()
-
-
-atexit.register(_close_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)
+    return read_lockfile(path)

@@ -67,8 +67,8 @@ def load_state_dict_from_url(
         FetchError: it cannot be downloaded, or its hash is wrong.
         RemoteError: it cannot be read.
     """
+    from isohub.default import default_hub
     from isohub.download import download_url_to_file
-    from isohub.hub import default_hub
 
     name = file_name if file_name is not None else Path(urlsplit(url).path).name
     if not name or Path(name).name != name:

@@ -1,0 +1,192 @@
+"""The workers of a Hub: one for each environment, started when it is first needed, all ended together."""
+
+from __future__ import annotations
+
+import atexit
+import importlib.util
+import mmap
+import os
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from isohub import weights
+from isohub.config import Settings
+from isohub.environ import scrubbed_environ
+from isohub.errors import ConfigError, HubClosed, HubconfError, RemoteError
+
+if TYPE_CHECKING:
+    from isohub.envs.folderlocks import Use
+    from isohub.envs.store import Environment
+    from isohub.supervise.worker import Worker
+
+__all__ = ["WorkerPool"]
+
+
+class WorkerPool:
+    """Starts workers and keeps them, until it is closed or the interpreter exits.
+
+    Args:
+        settings: where logs go, and how long a call may take.
+        env: added to the process environment of workers.
+        pass_env: names of variables of this process that are passed on.
+        threads: how many calls a worker does at once.
+        shared_memory: bytes of memory shared with each worker, each way.
+
+    Raises:
+        ConfigError: one of these is wrong.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        env: Mapping[str, str],
+        pass_env: Iterable[str],
+        threads: int,
+        shared_memory: int,
+    ) -> None:
+        if not isinstance(threads, int) or threads < 1:
+            raise ConfigError(f"threads is {threads!r}; a worker does at least 1 call at once")
+        if not isinstance(shared_memory, int) or shared_memory < 0:
+            raise ConfigError(f"shared_memory is {shared_memory!r}, not a number of bytes")
+        self._settings = settings
+        self._env = dict(env)
+        self._pass_env = tuple(pass_env)
+        self._threads = threads
+        self._shared_memory = -(-shared_memory // mmap.PAGESIZE) * mmap.PAGESIZE
+        self._lock = threading.Lock()
+        self._slots: dict[str, _Slot] = {}
+        self._closed = False
+        _open_pools.add(self)
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    def require_open(self) -> None:
+        """Raise HubClosed if no worker is started any more."""
+        if self._closed:
+            raise HubClosed("this Hub was closed", hint="make another one")
+
+    def worker(self, environment: Environment) -> Worker:
+        """The worker of an environment; a new one if there is none or it has died.
+
+        Raises:
+            HubClosed: the pool is closed.
+            HubconfError: the hubconf does not import any more.
+            WorkerDied: the worker ended while it started.
+            BuildError: the environment was removed.
+        """
+        with self._lock:
+            self.require_open()
+            slot = self._slots.setdefault(environment.manifest.key, _Slot())
+        with slot.lock:
+            if slot.worker is None or not slot.worker.alive:
+                slot.close()
+                self._start(slot, environment)
+            worker = slot.worker
+            if worker is None or self.closed:
+                # close() ran while the worker was starting, and did not see it.
+                slot.close()
+                raise HubClosed("this Hub was closed", hint="make another one")
+            return worker
+
+    def _start(self, slot: _Slot, environment: Environment) -> None:
+        from isohub.supervise.worker import Worker
+
+        manifest = environment.manifest
+        ref = manifest.ref or manifest.commit[:12]
+        name = f"{manifest.repo}@{ref.removeprefix('refs/heads/').removeprefix('refs/tags/')}"
+        passed = {key: os.environ[key] for key in self._pass_env if key in os.environ}
+        slot.use = environment.hold()
+        try:
+            slot.worker = Worker(
+                environment.python,
+                name=name,
+                repo_dir=environment.repo_dir,
+                prelude=environment.prelude,
+                environ=scrubbed_environ({**environment.env, **passed, **self._env}),
+                logs=self._settings.home / "logs",
+                hub_dir=weights.chosen_dir(),
+                threads=self._threads,
+                shared_memory=self._shared_memory,
+                arrays_as_tensors=importlib.util.find_spec("torch") is None,
+                timeout=self._settings.timeout,
+            )
+        except RemoteError as error:
+            slot.close()
+            raise HubconfError(
+                f"the hubconf of {name} does not import: {error.type_name}: {error.message}",
+                tail=error.traceback_text,
+                log=error.log,
+            ) from error
+        except BaseException:
+            slot.close()
+            raise
+
+    def close(self) -> None:
+        """End the workers and wait until they are gone."""
+        slots = self.ask_to_end()
+        _open_pools.discard(self)
+        for slot in slots:
+            slot.close()
+
+    def ask_to_end(self) -> list[_Slot]:
+        """The first half of `close`: let the workers know, all at once."""
+        with self._lock:
+            self._closed = True
+            slots = [*self._slots.values()]
+        for slot in slots:
+            if slot.worker is not None:
+                slot.worker.ask_to_end()
+        return slots
+
+    def disown(self) -> None:
+        """In a forked child: there are no workers here, and none can be started."""
+        self._closed = True
+        self._lock = threading.Lock()
+        self._slots = {}
+
+
+@dataclass
+class _Slot:
+    """The place of one environment's worker; the lock is held while a worker starts in it."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    worker: Worker | None = None
+    use: Use | None = None
+
+    def close(self) -> None:
+        worker, use = self.worker, self.use
+        self.worker = self.use = None
+        if worker is not None:
+            worker.close()
+        if use is not None:
+            use.close()
+
+
+# Not weakly: objects of a worker may be in use when its Hub is not referred to any more.
+_open_pools: set[WorkerPool] = set()
+
+
+def _close_all() -> None:
+    pools = [*_open_pools]
+    for pool in pools:
+        pool.ask_to_end()
+    for pool in pools:
+        pool.close()
+
+
+def _disown_all() -> None:
+    """In a forked child: the workers are the parent's, and so is everything that ends them."""
+    for pool in _open_pools:
+        pool.disown()
+    _open_pools.clear()
+
+
+atexit.register(_close_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_disown_all)
