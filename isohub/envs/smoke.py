@@ -1,0 +1,55 @@
+"""The smoke check of a recipe, run in the environment that was built by it."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from isohub.environ import scrubbed_environ
+from isohub.envs.buildlog import BuildLog
+from isohub.envs.process import TimedOut, exit_text, run_program
+from isohub.envs.recipes import Recipe
+from isohub.envs.store import Environment
+from isohub.errors import BuildError
+
+__all__ = ["run_smoke_check"]
+
+_LIMIT = 900.0
+
+
+def run_smoke_check(
+    environment: Environment, recipe: Recipe, log: BuildLog, *, limit: float = _LIMIT
+) -> None:
+    """Run the check to its end; what it prints is in the log.
+
+    Raises:
+        BuildError: it raised, its process died, or it did not end in time.
+    """
+    import isohub_worker
+
+    worker = Path(str(isohub_worker.__file__)).with_name("__main__.py")
+    with tempfile.TemporaryDirectory(prefix="isohub-") as folder, environment.hold():
+        check = Path(folder, f"{recipe.name}.smoke.py")
+        check.write_text(recipe.smoke, encoding="utf-8")
+        command: list[str | Path] = [environment.python, "-I", worker, "smoke", environment.repo_dir, check]
+        command += [environment.prelude] if environment.prelude else []
+        log.command(command)
+        try:
+            with log.path.open("ab") as output:
+                returncode = run_program(
+                    command,
+                    environ=scrubbed_environ(environment.env),
+                    folder=environment.repo_dir,
+                    output=output,
+                    limit=limit,
+                )
+        except TimedOut as error:
+            raise _failed(recipe, f"did not end within {limit:.0f} s", log) from error
+    if returncode != 0:
+        raise _failed(recipe, f"failed: {exit_text(returncode)}", log)
+
+
+def _failed(recipe: Recipe, how: str, log: BuildLog) -> BuildError:
+    return BuildError(
+        f"the smoke check of {recipe.path} {how}", step="smoke check", tail=log.tail(), log=log.path
+    )
