@@ -148,7 +148,15 @@ def _explain(resolved: Resolved) -> dict[str, Any]:
     ]
     known = {entry["name"] for entry in entries}
     return {
-        "python": {"version": resolved.interpreter.version_text, "path": str(resolved.interpreter.path)},
+        "python": {
+            "version": resolved.interpreter.version_text,
+            "path": str(resolved.interpreter.path),
+            "hints": [
+                {"text": item.specifier, "origin": item.origin, "condition": item.strong}
+                for item in plan.hints
+            ],
+        },
+        "recipe": None if plan.recipe is None else str(plan.recipe.path),
         "packages": entries,
         "unused_constraints": [
             {"text": item.text, "origin": item.origin} for item in plan.constraints if item.name not in known
@@ -164,6 +172,9 @@ def _lines_for(name: str, items: Iterable[Any]) -> list[dict[str, str]]:
 def _tree(explained: dict[str, Any]) -> Iterable[str]:
     python = explained["python"]
     yield f"Python {python['version']} ({python['path']})"
+    yield from (f"  {_asked(item)}{'' if item['condition'] else ' (a hint)'}" for item in python["hints"])
+    if explained["recipe"]:
+        yield f"recipe {explained['recipe']}"
     for entry in explained["packages"]:
         if entry["requirements"]:
             yield from _entry(entry)
@@ -174,7 +185,7 @@ def _tree(explained: dict[str, Any]) -> Iterable[str]:
             yield from (f"  {line}" for line in _entry(entry))
     for title, lines in (
         ("bounds on what is not installed", [_asked(item) for item in explained["unused_constraints"]]),
-        ("not used", explained["notes"]),
+        ("notes", explained["notes"]),
     ):
         if lines:
             yield title

@@ -1,6 +1,7 @@
-"""Which distribution provides an import name: one table as data, ``distributions.toml``, and the name itself.
+"""Which distribution provides an import name: one table as data, then what the repository's files name, then the name itself.
 
-The table is only about names. Whether a name that nobody declared may be installed is decided elsewhere.
+A name that is declared is its author's word, and is taken as it stands. One that is only imported is installed under its own
+name if that is a well-known distribution, and not at all if not: nobody gets a squatter's package by a slip in a stranger's file.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import functools
 import re
 import sys
 from collections.abc import Collection
-from importlib import resources
 
 from packaging.markers import Marker
 from packaging.requirements import InvalidRequirement
@@ -17,11 +17,23 @@ from packaging.requirements import Requirement as ParsedRequirement
 from packaging.utils import canonicalize_name
 
 from isohub.errors import HubconfError
+from isohub.hubconf.popular import is_popular
 from isohub.hubconf.requirements import Requirement, parse_requirement
+from isohub.hubconf.tables import load_table
 
-__all__ = ["distributions_for", "requirement_for"]
+__all__ = [
+    "distributions_for",
+    "is_accounted_for",
+    "plugins_of",
+    "requirement_for",
+    "undeclared_requirement",
+]
 
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*", re.ASCII)
+# What distributions add to the name of the module that they provide.
+_AFFIX = re.compile(
+    r"^(?:python-|pytorch-|torch-|py)|(?:-python|-pytorch|-torch|-py|-cpu|-gpu|-binary|-wheel)$"
+)
 
 
 def distributions_for(module: str) -> tuple[str, ...]:
@@ -33,6 +45,41 @@ def distributions_for(module: str) -> tuple[str, ...]:
         if name in table:
             return table[name]
     return () if parts[0] in sys.stdlib_module_names else (parts[0],)
+
+
+def plugins_of(name: str) -> tuple[str, ...]:
+    """The distributions that the one of this normalised name looks for when it is used, without requiring them."""
+    return tuple(load_table("plugins.toml").get(name, ()))
+
+
+def is_accounted_for(module: str) -> bool:
+    """Whether it is known what provides `module`: the table or the standard library has it."""
+    parts = module.split(".")
+    return parts[0] in sys.stdlib_module_names or any(
+        ".".join(parts[:end]) in _table() for end in range(1, len(parts) + 1)
+    )
+
+
+def undeclared_requirement(module: str, origin: str, named: Collection[str] = ()) -> Requirement | None:
+    """What to install for a module that is imported and that the hubconf does not declare.
+
+    Args:
+        module: its dotted name.
+        origin: who imports it.
+        named: normalised distributions that the repository itself names.
+
+    Returns:
+        The requirement; None if nothing has to be installed, or nothing may be.
+    """
+    top = module.split(".")[0]
+    if is_accounted_for(module):
+        providers = distributions_for(module)
+        chosen = next((text for text in providers if _name(text) in named), next(iter(providers), None))
+    else:
+        own = canonicalize_name(top)
+        similar = (name for name in sorted(named) if _AFFIX.sub("", name) == _AFFIX.sub("", own))
+        chosen = own if own in named else next(similar, own if is_popular(own) else None)
+    return parse_requirement(chosen, origin) if chosen else None
 
 
 def requirement_for(entry: str, origin: str, named: Collection[str] = ()) -> Requirement | None:
@@ -92,12 +139,7 @@ def _name(requirement: str) -> str:
 
 @functools.cache
 def _table() -> dict[str, tuple[str, ...]]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    text = resources.files("isohub.hubconf").joinpath("distributions.toml").read_text(encoding="utf-8")
     return {
         module: (providers,) if isinstance(providers, str) else tuple(providers)
-        for module, providers in tomllib.loads(text).items()
+        for module, providers in load_table("distributions.toml").items()
     }

@@ -1,21 +1,21 @@
 """The import graph of a repository: from ``hubconf.py`` through every module of its own that it reaches. Nothing is run.
 
-What a module imports while it is itself imported is *needed*. What it imports in a function, or where it is prepared for the
-import to fail, is *optional*: the module works without. The functions of ``hubconf.py`` are the exception: they are the entry
-points, and are there to be called.
+What a module imports while it is itself imported is *needed*. What it imports in a function, under a condition, or where it is
+prepared for the import to fail, is *optional*: the module works without. The functions of ``hubconf.py`` are the exception,
+wherever it has them from: they are the entry points, and are there to be called.
 
-Modules are looked for where Python would look: in the repository's root and in the folders that the files read so far put on
-``sys.path``, as far as that can be seen without running them.
+Modules are looked for where Python would look: in the repository's root and in the folders that the files put on ``sys.path``, as
+far as that can be seen without running them.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from isohub.errors import HubconfError
+from isohub.hubconf.import_statements import ImportStatement, import_statements
 from isohub.hubconf.paths import PathReader
 from isohub.hubconf.syntax import parse
 
@@ -23,7 +23,6 @@ __all__ = ["Import", "import_graph"]
 
 _MODULE_LIMIT = 5000
 _SIZE_LIMIT = 4 * 1024 * 1024
-_IMPORT_ERRORS = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 
 
 @dataclass(frozen=True)
@@ -49,100 +48,172 @@ def import_graph(folder: Path) -> tuple[Import, ...]:
             more about them, should it ever come to them.
     """
     graph = _Graph(folder.resolve())
-    graph.visit("hubconf", folder.resolve() / "hubconf.py", needed=True)
     graph.follow()
-    found = graph.foreign.values()
+    found = graph.foreign()
     return (*(item for item in found if item.needed), *(item for item in found if not item.needed))
 
 
 @dataclass(frozen=True)
-class _Statement:
-    """One import as it is written: ``import a.b`` is ("a.b", ()), ``from .a import b`` is (".a", ("b",))."""
+class _Visit:
+    """Why a module is read: because it has to be imported, or may be; and for which functions, "*" being all of them."""
+
+    needed: bool
+    entry_points: frozenset[str] = frozenset()
+
+    def __or__(self, other: _Visit) -> _Visit:
+        return _Visit(self.needed or other.needed, self.entry_points | other.entry_points)
+
+    def has(self, name: str) -> bool:
+        return name in self.entry_points or "*" in self.entry_points
+
+    def passed_on(self, bound: tuple[tuple[str, str], ...]) -> frozenset[str]:
+        """What the module that these names are taken from has of the functions."""
+        taken = frozenset(name for name, new in bound if name != "*" and self.has(new))
+        return taken | (self.entry_points if ("*", "*") in bound else frozenset())
+
+
+@dataclass(frozen=True)
+class _Unresolved:
+    """An import of what is not, or not yet, known to be the repository's own."""
 
     module: str
     names: tuple[str, ...]
-    line: int
-    needed: bool
+    origin: str
+    visit: _Visit
 
 
 class _Graph:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._paths = PathReader(root)
-        self._visited: dict[Path, bool] = {}
-        self._pending: list[tuple[str, Path, bool]] = []
-        self.foreign: dict[str, Import] = {}
-
-    def visit(self, name: str, path: Path, needed: bool) -> None:
-        """Read `path` later on, unless it was read already, and was then as needed as now."""
-        if self._visited.get(path, False) or (path in self._visited and not needed):
-            return
-        if len(self._visited) < _MODULE_LIMIT:
-            self._visited[path] = needed
-            self._pending.append((name, path, needed))
+        self._visited: dict[Path, _Visit] = {}
+        self._pending: list[tuple[str, Path]] = []
+        self._unresolved: list[_Unresolved] = []
+        self._visit("hubconf", root / "hubconf.py", _Visit(needed=True, entry_points=frozenset({"*"})))
 
     def follow(self) -> None:
+        """Read every module that is reached, and look again for the others whenever a folder was added to the path."""
+        known = 0
         while self._pending:
-            name, path, needed = self._pending.pop(0)
+            self._read_pending()
+            if len(self._paths.folders) > known:
+                known = len(self._paths.folders)
+                self._unresolved = [
+                    item for item in self._unresolved if not self._find(item.module, item.names, item.visit)
+                ]
+
+    def foreign(self) -> list[Import]:
+        """What was not found, each module once, by the first place that needs it."""
+        found: dict[str, Import] = {}
+        for item in self._unresolved:
+            known = found.get(item.module)
+            if known is None or (item.visit.needed and not known.needed):
+                found[item.module] = Import(item.module, item.origin, item.visit.needed)
+        return list(found.values())
+
+    def _visit(self, name: str, path: Path, visit: _Visit) -> None:
+        """Read `path` later on, unless it was read for all of these reasons already."""
+        before = self._visited.get(path)
+        after = visit if before is None else before | visit
+        if after != before and len(self._visited) < _MODULE_LIMIT:
+            self._visited[path] = after
+            self._pending.append((name, path))
+
+    def _read_pending(self) -> None:
+        # The list grows while it is gone through.
+        for name, path in self._pending:
+            visit = self._visited[path]
             shown = path.relative_to(self._root).as_posix()
-            tree = self._read(path, shown)
+            source = self._source(path, shown)
+            tree = self._tree(source, shown)
             if tree is None:
                 continue
-            self._paths.read(tree, path)
+            if b"sys" in source:
+                self._paths.read(tree, path)
             package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-            for statement in _statements(tree, entry_points=name == "hubconf"):
-                self._import(statement, package, f"{shown}:{statement.line}", needed and statement.needed)
+            calls = b"import_module" in source or b"__import__" in source
+            for statement in import_statements(tree, calls=calls, is_entry_point=visit.has):
+                reason = _Visit(visit.needed and statement.needed, visit.passed_on(statement.bound))
+                self._import(statement, package, f"{shown}:{statement.line}", reason)
+        self._pending.clear()
 
-    def _read(self, path: Path, shown: str) -> ast.Module | None:
+    def _source(self, path: Path, shown: str) -> bytes:
         try:
+            if not path.resolve().is_relative_to(self._root):
+                return b""
             with path.open("rb") as file:
                 source = file.read(_SIZE_LIMIT + 1)
-            if len(source) > _SIZE_LIMIT:
-                return None
+        except OSError as error:
+            if shown == "hubconf.py":
+                raise HubconfError(f"cannot read {shown}: {error.strerror}") from error
+            return b""
+        return source if len(source) <= _SIZE_LIMIT else b""
+
+    def _tree(self, source: bytes, shown: str) -> ast.Module | None:
+        try:
             return parse(source, shown)
-        except (OSError, HubconfError):
+        except HubconfError:
             if shown == "hubconf.py":
                 raise
             return None
 
-    def _import(self, statement: _Statement, package: str, origin: str, needed: bool) -> None:
+    def _import(self, statement: ImportStatement, package: str, origin: str, visit: _Visit) -> None:
         module = _absolute(statement.module, package)
-        if module is None or not self._follow_module(module, needed):
-            if module is not None and not statement.module.startswith("."):
-                self._note(module, origin, needed)
+        if module is None:
             return
-        for name in statement.names:
-            # `from package import name` imports a module of that name if there is one; if not, it is an attribute.
-            self._follow_module(f"{module}.{name}", needed)
+        names = self._modules_in(module) if statement.computed else statement.names
+        found = self._find(module, names, visit)
+        if not found and not statement.computed and not statement.module.startswith("."):
+            self._unresolved.append(_Unresolved(module, names, origin, visit))
 
-    def _follow_module(self, module: str, needed: bool) -> bool:
-        """Visit `module` and the packages around it; False if the repository has nothing of its first name."""
+    def _find(self, module: str, names: tuple[str, ...], visit: _Visit) -> bool:
+        """Visit `module`, the packages around it, and those of `names` that are modules in it; False if it is not there."""
         parts = module.split(".")
         for base in self._paths.folders:
-            if not _has(base, parts[0]):
-                continue
-            folder = base
-            for index, part in enumerate(parts):
-                name = ".".join(parts[: index + 1])
-                if (folder / part / "__init__.py").is_file():
-                    self.visit(name, folder / part / "__init__.py", needed)
-                elif (folder / f"{part}.py").is_file():
-                    self.visit(name, folder / f"{part}.py", needed)
-                folder = folder / part
-            return True
+            if _is_module(base / parts[0]) or any(_is_there(base, parts, name) for name in names or ("",)):
+                self._visit_all(base, parts, visit)
+                for name in names:
+                    # `from package import name` imports a module of that name if there is one; if not, it is an attribute.
+                    self._visit_all(base, [*parts, name], _Visit(visit.needed))
+                return True
         return False
 
-    def _note(self, module: str, origin: str, needed: bool) -> None:
-        known = self.foreign.get(module)
-        if known is None or (needed and not known.needed):
-            self.foreign[module] = Import(module, origin, needed)
+    def _visit_all(self, base: Path, parts: list[str], visit: _Visit) -> None:
+        folder = base
+        for index, part in enumerate(parts, 1):
+            # The packages around a module are imported too, but nothing is taken from them.
+            reason = visit if index == len(parts) else _Visit(visit.needed)
+            name = ".".join(parts[:index])
+            if (folder / part / "__init__.py").is_file():
+                self._visit(name, folder / part / "__init__.py", reason)
+            elif (folder / f"{part}.py").is_file():
+                self._visit(name, folder / f"{part}.py", reason)
+            folder = folder / part
+
+    def _modules_in(self, package: str) -> tuple[str, ...]:
+        """What a name that is only known when the program runs may mean."""
+        for base in self._paths.folders:
+            folder = base.joinpath(*package.split("."))
+            if folder.is_dir():
+                inside = (path for path in folder.iterdir() if path.stem != "__init__")
+                found = (path.stem for path in inside if path.suffix == ".py" or _is_module(path))
+                return tuple(sorted(name for name in found if name.isidentifier()))
+        return ()
 
 
-def _has(base: Path, name: str) -> bool:
-    if (base / f"{name}.py").is_file() or (base / name / "__init__.py").is_file():
+def _is_module(path: Path) -> bool:
+    return path.with_name(f"{path.name}.py").is_file() or (path / "__init__.py").is_file()
+
+
+def _is_there(base: Path, parts: list[str], name: str) -> bool:
+    """Whether folders without an __init__ lead to a module: they are packages too, but only for what lies in them.
+
+    A folder "datasets" of scripts does not stand in the way of a distribution of that name.
+    """
+    path = base.joinpath(*parts)
+    if len(parts) > 1 and _is_module(path):
         return True
-    # A folder without an __init__ is a package too, but only if there is Python in it: "data" and "docs" are not.
-    return (base / name).is_dir() and next((base / name).rglob("*.py"), None) is not None
+    return bool(name) and path.is_dir() and _is_module(path / name)
 
 
 def _absolute(module: str, package: str) -> str | None:
@@ -155,80 +226,3 @@ def _absolute(module: str, package: str) -> str | None:
         return module[level:] or None
     kept = parts[: len(parts) - level + 1]
     return ".".join([*kept, *filter(None, module[level:].split("."))]) or None
-
-
-def _statements(tree: ast.Module, *, entry_points: bool) -> Iterator[_Statement]:
-    """The imports of a file with whether they have to succeed for the file to be of use.
-
-    Args:
-        entry_points: the functions of this file are there to be called.
-    """
-    pending: list[tuple[ast.AST, bool]] = [(node, True) for node in reversed(tree.body)]
-    while pending:
-        node, needed = pending.pop()
-        yield from _written(node, needed)
-        pending.extend(reversed(list(_children(node, needed, entry_points))))
-
-
-def _children(node: ast.AST, needed: bool, entry_points: bool) -> Iterator[tuple[ast.AST, bool]]:
-    match node:
-        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
-            for child in ast.iter_child_nodes(node):
-                yield child, needed and entry_points
-        case ast.Try(body=body, handlers=handlers, orelse=orelse, finalbody=finalbody):
-            guarded = any(_catches_import_error(handler) for handler in handlers)
-            for child in body:
-                yield child, needed and not guarded
-            for handler in handlers:
-                for child in handler.body:
-                    yield child, False
-            for child in [*orelse, *finalbody]:
-                yield child, needed
-        case ast.If(test=test, body=body, orelse=orelse):
-            never, doubtful = _is_never(test), _is_doubtful(test)
-            for child in [] if never else body:
-                yield child, needed and not doubtful
-            for child in orelse:
-                yield child, needed and not doubtful
-        case _:
-            for child in ast.iter_child_nodes(node):
-                yield child, needed
-
-
-def _written(node: ast.AST, needed: bool) -> Iterator[_Statement]:
-    match node:
-        case ast.Import(names=names):
-            for alias in names:
-                yield _Statement(alias.name, (), node.lineno, needed)
-        case ast.ImportFrom(module=module, names=names, level=level):
-            yield _Statement("." * level + (module or ""), tuple(a.name for a in names), node.lineno, needed)
-        case ast.Call(
-            func=ast.Name(id="__import__" | "import_module") | ast.Attribute(attr="import_module"),
-            args=[ast.Constant(value=str(module)), *_],
-        ) if module.replace(".", "").isidentifier() and not module.startswith("."):
-            yield _Statement(module, (), node.lineno, needed)
-
-
-def _catches_import_error(handler: ast.ExceptHandler) -> bool:
-    if handler.type is None:
-        return True
-    types = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
-    return any(isinstance(item, ast.Name) and item.id in _IMPORT_ERRORS for item in types)
-
-
-def _is_never(test: ast.expr) -> bool:
-    """For type checkers only, or for running the file as a program."""
-    match test:
-        case ast.Name(id="TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING"):
-            return True
-        case ast.Constant(value=value):
-            return not value
-        case ast.Compare(left=ast.Name(id="__name__"), ops=[ast.Eq()]):
-            return True
-    return False
-
-
-def _is_doubtful(test: ast.expr) -> bool:
-    """Whether what follows depends on the interpreter or the platform, which is not known here."""
-    names = {node.id for node in ast.walk(test) if isinstance(node, ast.Name)}
-    return bool(names & {"sys", "platform", "os"})

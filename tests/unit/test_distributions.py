@@ -2,10 +2,18 @@ from __future__ import annotations
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from isohub.errors import HubconfError
 from isohub.hubconf import distributions
-from isohub.hubconf.distributions import distributions_for, requirement_for
+from isohub.hubconf.distributions import (
+    distributions_for,
+    plugins_of,
+    requirement_for,
+    undeclared_requirement,
+)
+from isohub.hubconf.pythons import pythons_with
+from isohub.hubconf.tables import load_table
 
 
 @pytest.mark.parametrize(
@@ -66,6 +74,41 @@ def test_the_repository_chooses_among_equals() -> None:
 def test_what_cannot_be_asked_for(entry: str) -> None:
     with pytest.raises(HubconfError, match=r"hubconf\.py:7"):
         requirement_for(entry, "hubconf.py:7")
+
+
+@pytest.mark.parametrize(
+    ("module", "named", "expected"),
+    [
+        ("os.path", (), None),
+        ("numpy.linalg", (), "numpy"),
+        ("sklearn", (), "scikit-learn"),
+        ("pkg_resources", (), "setuptools<81"),
+        ("onnxruntime", ("onnxruntime-gpu",), "onnxruntime-gpu"),
+        ("no_such_module_at_all", (), None),
+        ("no_such_module_at_all", ("no-such-module-at-all",), "no-such-module-at-all"),
+        ("github", ("pygithub",), "pygithub"),
+        ("apex", ("apex",), None),
+    ],
+)
+def test_undeclared(module: str, named: tuple[str, ...], expected: str | None) -> None:
+    found = undeclared_requirement(module, "net.py:1", named)
+    assert (found.text if found else None) == expected
+    assert found is None or found.origin == "net.py:1"
+
+
+def test_plugins_are_normalised_names() -> None:
+    table = load_table("plugins.toml")
+    assert table
+    for name, plugins in table.items():
+        assert plugins_of(name) == tuple(plugins)
+        for one in (name, *plugins):
+            assert canonicalize_name(one) == one
+
+
+def test_modules_that_have_gone() -> None:
+    assert pythons_with("imp") == "<3.12"
+    assert pythons_with("lib2to3.pygram") == "<3.13"
+    assert pythons_with("importlib") is None
 
 
 def test_every_line_of_the_table_is_a_requirement() -> None:

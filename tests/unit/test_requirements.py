@@ -6,10 +6,11 @@ import pytest
 from packaging.requirements import InvalidRequirement
 
 from isohub.errors import HubconfError
-from isohub.hubconf.requirements import RequirementFiles, parse_requirement, read_requirement_files
+from isohub.hubconf.requirement_files import read_requirement_files
+from isohub.hubconf.requirements import Declarations, Strength, parse_requirement
 
 
-def read(folder: Path, text: str | bytes, **others: str) -> RequirementFiles:
+def read(folder: Path, text: str | bytes, **others: str) -> Declarations:
     data = text.encode() if isinstance(text, str) else text
     (folder / "requirements.txt").write_bytes(data)
     for name, content in others.items():
@@ -54,7 +55,7 @@ def test_a_constraint_has_no_extras() -> None:
 
 
 def test_no_file_requires_nothing(tmp_path: Path) -> None:
-    assert read_requirement_files(tmp_path) == RequirementFiles()
+    assert read_requirement_files(tmp_path) == Declarations()
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def test_no_file_requires_nothing(tmp_path: Path) -> None:
 )
 def test_lines(tmp_path: Path, text: str, expected: list[tuple[str, int]]) -> None:
     found = read(tmp_path, text)
-    assert [(item.text, item.origin) for item in found.requirements] == [
+    assert [(item.text, item.origin) for item in found.pins] == [
         (text, f"requirements.txt:{line}") for text, line in expected
     ]
     assert found.unsupported == ()
@@ -84,7 +85,7 @@ def test_lines(tmp_path: Path, text: str, expected: list[tuple[str, int]]) -> No
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
 def test_encodings(tmp_path: Path, encoding: str) -> None:
     found = read(tmp_path, "numpy # é\n".encode(encoding))
-    assert [item.text for item in found.requirements] == ["numpy"]
+    assert [item.text for item in found.pins] == ["numpy"]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,7 @@ def test_what_a_stranger_cannot_ask_for_is_kept_but_not_used(tmp_path: Path, lin
     repo.mkdir()
     (tmp_path / "outside.txt").write_text("evil\n")
     found = read(repo, f"six\n{line}\n")
-    assert [item.text for item in found.requirements] == ["six"]
+    assert [item.text for item in found.pins] == ["six"]
     assert [(item.text, item.origin, item.reason) for item in found.unsupported] == [
         (line, "requirements.txt:2", reason)
     ]
@@ -126,7 +127,7 @@ def test_what_a_stranger_cannot_ask_for_is_kept_but_not_used(tmp_path: Path, lin
 )
 def test_includes(tmp_path: Path, form: str) -> None:
     found = read(tmp_path, f"six\n{form}\n", more_txt="numpy\n")
-    assert [(item.text, item.origin) for item in found.requirements] == [
+    assert [(item.text, item.origin) for item in found.pins] == [
         ("six", "requirements.txt:1"),
         ("numpy", "more.txt:1"),
     ]
@@ -140,19 +141,19 @@ def test_includes_are_relative_to_the_file_that_includes(tmp_path: Path) -> None
         sub__b_txt="six\n",
         c_txt="numpy<2\n",
     )
-    assert [item.origin for item in found.requirements] == ["sub/b.txt:1"]
-    assert [(item.text, item.origin) for item in found.constraints] == [("numpy<2", "c.txt:1")]
+    assert [item.origin for item in found.pins] == ["sub/b.txt:1"]
+    assert [(item.text, item.origin) for item in found.bounds] == [("numpy<2", "c.txt:1")]
 
 
 def test_what_a_constraint_file_includes_constrains(tmp_path: Path) -> None:
     found = read(tmp_path, "-c a.txt\n", a_txt="-r b.txt\n", b_txt="six\n")
-    assert found.requirements == ()
-    assert [item.text for item in found.constraints] == ["six"]
+    assert found.pins == ()
+    assert [item.text for item in found.bounds] == ["six"]
 
 
 def test_files_that_include_each_other(tmp_path: Path) -> None:
     found = read(tmp_path, "-r a.txt\nsix\n", a_txt="-r requirements.txt\nnumpy\n")
-    assert [item.text for item in found.requirements] == ["numpy", "six"]
+    assert [item.text for item in found.pins] == ["numpy", "six"]
 
 
 def test_a_link_out_of_the_repository(tmp_path: Path) -> None:
@@ -192,7 +193,7 @@ def test_an_absurd_size(tmp_path: Path) -> None:
 
 
 def test_long_lines_take_no_time(tmp_path: Path) -> None:
-    assert read(tmp_path, "six" + " " * 900_000).requirements[0].text == "six"
+    assert read(tmp_path, "six" + " " * 900_000).pins[0].text == "six"
 
 
 def test_a_chain_of_many_files(tmp_path: Path) -> None:
@@ -200,3 +201,69 @@ def test_a_chain_of_many_files(tmp_path: Path) -> None:
         (tmp_path / f"{number}.txt").write_text(f"-r {number + 1}.txt\n")
     with pytest.raises(HubconfError, match="more than 100 requirement files"):
         read(tmp_path, "-r 0.txt\n")
+
+
+def test_what_two_files_have_in_common_counts_once(tmp_path: Path) -> None:
+    found = read(tmp_path, "-r requirements/base.txt\n", requirements__base_txt="six\n")
+    assert [item.origin for item in found.pins] == ["requirements/base.txt:1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "strength"),
+    [
+        ("requirements.txt", "pins", Strength.FILE),
+        ("requirements_hub.txt", "pins", Strength.FILE),
+        ("pip-requirements.txt", "pins", Strength.FILE),
+        ("requirements/base.txt", "pins", Strength.FILE),
+        ("requirements-dev.txt", "bounds", Strength.ASIDE),
+        ("requirements_test.txt", "bounds", Strength.ASIDE),
+        ("test-requirements.txt", "bounds", Strength.ASIDE),
+        ("requirements.docs.txt", "bounds", Strength.ASIDE),
+        ("requirements/train.txt", "bounds", Strength.ASIDE),
+        ("docs/requirements.txt", None, None),
+        ("notes.txt", None, None),
+    ],
+)
+def test_which_files_count(tmp_path: Path, name: str, kind: str | None, strength: Strength | None) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("six==1.0\n")
+    found = read_requirement_files(tmp_path)
+    items = {"pins": found.pins, "bounds": found.bounds}
+    assert {
+        key: [(item.origin, item.strength) for item in value] for key, value in items.items() if value
+    } == ({kind: [(f"{name}:1", strength)]} if kind else {})
+
+
+def test_of_several_files_in_a_folder_one_is_for_everybody(tmp_path: Path) -> None:
+    (tmp_path / "requirements").mkdir()
+    for name in ("core", "tune", "constraints"):
+        (tmp_path / "requirements" / f"{name}.txt").write_text(f"{name}==1\n")
+    found = read_requirement_files(tmp_path)
+    assert [item.name for item in found.pins] == ["core"]
+    assert {(item.name, item.strength) for item in found.bounds} == {
+        ("tune", Strength.ASIDE),
+        ("constraints", Strength.FILE),
+    }
+
+
+def test_what_is_wrong_in_a_file_for_development_does_not_matter(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("six\n")
+    (tmp_path / "requirements_dev.txt").write_text("a b c\n")
+    found = read_requirement_files(tmp_path)
+    assert [item.text for item in found.pins] == ["six"]
+    assert [item.origin for item in found.unsupported] == ["requirements_dev.txt"]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("torch==1.7.1+cu110", "torch==1.7.1"),
+        ("torch == 1.7.1+cu110 ; python_version > '3'", 'torch==1.7.1; python_version > "3"'),
+        ("sklearn==0.0", "scikit-learn"),
+        ("pytorch", "torch"),
+        ("numpy=1.19.2=py37h54aff64_0", "numpy==1.19.2.*"),
+        ("pytorch=1.7.1=py3.7_cuda10.1.243_cudnn7.6.3_0", "torch==1.7.1.*"),
+    ],
+)
+def test_what_people_write(tmp_path: Path, line: str, expected: str) -> None:
+    assert [item.text for item in read(tmp_path, f"{line}\n").pins] == [expected]
