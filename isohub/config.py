@@ -27,8 +27,10 @@ class Settings:
 
     Attributes:
         home: the folder under which isohub keeps everything of its own.
+        recipes: the folder of the user's own recipes; by default beside the user file.
         offline: never ask anybody over the network.
         python: which interpreter environments get: a version, a range or a path; None leaves it to isohub.
+        install_python: let uv install an interpreter that is needed and not on this machine.
         timeout: seconds that a call may take; None for no limit.
         trust: "repo" remembers trust by repository, "content" by repository and tree.
         github_url: where repositories are; an Enterprise server or a mirror, perhaps.
@@ -37,8 +39,10 @@ class Settings:
     """
 
     home: Path
+    recipes: Path | None = None
     offline: bool = False
     python: str | None = None
+    install_python: bool = False
     timeout: float | None = None
     trust: str = "repo"
     github_url: str = "https://github.com"
@@ -60,7 +64,9 @@ def load_settings(**arguments: Any) -> Settings:
     given = {key: value for key, value in arguments.items() if value is not None}
     merged.update({key: _CONVERT[key](value, key) for key, value in given.items()})
     merged.setdefault("home", _default_home())
-    merged["home"] = Path(merged["home"]).expanduser().absolute()
+    merged.setdefault("recipes", user_file.with_name("recipes"))
+    for key in ("home", "recipes"):
+        merged[key] = Path(merged[key]).expanduser().absolute()
     for key in ("github_url", "github_api_url"):
         if key in merged:
             merged[key] = merged[key].rstrip("/")
@@ -161,8 +167,10 @@ def _as_trust(value: object, where: str) -> str:
 
 _CONVERT: dict[str, Any] = {
     "home": _as_text,
+    "recipes": _as_text,
     "offline": _as_bool,
     "python": _as_text,
+    "install_python": _as_bool,
     "timeout": _as_seconds,
     "trust": _as_trust,
     "github_url": _as_text,

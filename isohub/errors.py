@@ -65,7 +65,8 @@ class IsohubError(Exception):
     def __init__(
         self, message: str, *, tail: str | None = None, log: Path | str | None = None, hint: str | None = None
     ) -> None:
-        super().__init__(message)
+        # Not super(), which in a RemoteError may be a built-in error that is made from other arguments.
+        Exception.__init__(self, message)
         self.message = message
         self.tail = tail
         self.log = Path(log) if log is not None else None

@@ -100,7 +100,9 @@ def _rich_step(text: str) -> Iterator[Step]:
     columns = [
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
-        TextColumn("{task.fields[note]}", style="dim", markup=False, table_column=Column(no_wrap=True, ratio=1)),
+        TextColumn(
+            "{task.fields[note]}", style="dim", markup=False, table_column=Column(no_wrap=True, ratio=1)
+        ),
         TimeElapsedColumn(),
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import zipfile
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from isohub.progress import Progress
 from isohub.sources.tree import Pin, Tree
 from tests.servers import FileServer, Request, _Handler
 
-__all__ = ["PackageIndex", "make_tree", "make_wheel", "one_of_each", "provide"]
+__all__ = ["DatedIndex", "PackageIndex", "make_tree", "make_wheel", "one_of_each", "provide"]
 
 
 class PackageIndex(FileServer):
@@ -50,6 +51,45 @@ class PackageIndex(FileServer):
         return handler.reply(404 if content is None else 200, content or b"", {"Content-Type": kind})
 
 
+class DatedIndex(FileServer):
+    """An index that says when each file was uploaded, which only the JSON form of the protocol can."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pages: dict[str, list[dict[str, object]]] = {}
+
+    def offer(self, wheel: Path, uploaded: str = "2020-01-01") -> None:
+        """Offer a distribution as if uploaded on that day."""
+        name, content = wheel.name.split("-")[0].replace("_", "-"), wheel.read_bytes()
+        url = self.put(f"/files/{wheel.name}", content)
+        files = self._pages.setdefault(name, [])
+        digest = hashlib.sha256(content).hexdigest()
+        with zipfile.ZipFile(wheel) as archive:
+            metadata = next(item for item in archive.namelist() if item.endswith(".dist-info/METADATA"))
+            self.put(f"/files/{wheel.name}.metadata", archive.read(metadata))
+        files.append(
+            {
+                "filename": wheel.name,
+                "url": url,
+                "hashes": {"sha256": digest},
+                "upload-time": f"{uploaded}T12:00:00Z",
+                "core-metadata": True,
+            }
+        )
+        page = {"meta": {"api-version": "1.1"}, "name": name, "files": files, "versions": []}
+        self.put(f"/simple/{name}/", json.dumps(page).encode())
+
+    def answer(self, request: Request, handler: _Handler) -> None:
+        """The file or the page."""
+        content = self.files.get(request.path)
+        kind = (
+            "application/vnd.pypi.simple.v1+json"
+            if request.path.endswith("/")
+            else "application/octet-stream"
+        )
+        handler.reply(404 if content is None else 200, content or b"", {"Content-Type": kind})
+
+
 def make_tree(folder: Path, files: Mapping[str, str]) -> Tree:
     """A repository with these files; its commit is their hash."""
     digest = hashlib.sha1(usedforsecurity=False)
@@ -64,11 +104,17 @@ def make_tree(folder: Path, files: Mapping[str, str]) -> Tree:
 
 
 def make_wheel(
-    folder: Path, name: str, version: str = "1.0", *, source: str = "", requires: Sequence[str] = ()
+    folder: Path,
+    name: str,
+    version: str = "1.0",
+    *,
+    source: str = "",
+    requires: Sequence[str] = (),
+    tag: str = "py3-none-any",
 ) -> Path:
     """A distribution with one module of its name."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}-{version}-py3-none-any.whl"
+    path = folder / f"{name}-{version}-{tag}.whl"
     metadata = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"]
     metadata += [f"Requires-Dist: {requirement}\n" for requirement in requires]
     info = f"{name}-{version}.dist-info"
@@ -76,7 +122,7 @@ def make_wheel(
         archive.writestr(f"{name}.py", source or f"version = {version!r}\n")
         archive.writestr(f"{info}/METADATA", "".join(metadata))
         archive.writestr(
-            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+            f"{info}/WHEEL", f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n"
         )
         archive.writestr(f"{info}/RECORD", "")
     return path

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from isohub.envs.buildlog import BuildLog
+from isohub.envs.explanations import NO_ROOM_HINT, no_network, no_room
 from isohub.envs.interpreters import Interpreter
 from isohub.envs.lock import Lock
-from isohub.envs.resolve import no_network
 from isohub.envs.uv import Uv
 from isohub.errors import BuildError, OfflineError
 
@@ -94,6 +94,14 @@ def install(
             log=log.path,
             hint="go online once",
         )
+    if path := no_room(answer.output):
+        raise BuildError(
+            f"no room for what is installed in {python.parents[1]}: cannot write {path}",
+            step="write",
+            tail=tail,
+            log=log.path,
+            hint=NO_ROOM_HINT,
+        )
     named = next((item for item in contents.packages if f"`{item.name}==" in answer.output), None)
     what = f"{named.name} {named.version}" if named else "the locked distributions"
     raise BuildError(
@@ -106,8 +114,6 @@ def _hint(output: str) -> str | None:
         return "the file is not the one that was locked: find out why the index serves another before trusting it"
     if "Failed to build" in output or "build backend" in output:
         return 'no ready build fits this Python; an older version or another Python may: isohub.Hub(python="3.8")'
-    if "No space left" in output:
-        return "make room, or name another disk by ISOHUB_HOME and UV_CACHE_DIR"
     return None
 
 

@@ -12,41 +12,30 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 
 from isohub.config import Settings
+from isohub.envs.attempts import Attempt, Failure
 from isohub.envs.build import copy_repository, create_environment, install
 from isohub.envs.buildlog import BuildLog
 from isohub.envs.describe import Description, ImportFailure, describe
+from isohub.envs.fit import AttemptFailed, Fitting, Resolved
 from isohub.envs.folder import EnvironmentFolder, folder_name
-from isohub.envs.folderlocks import Use, at_work
-from isohub.envs.interpreters import Interpreter
-from isohub.envs.lock import Lock
-from isohub.envs.manifest import SCHEMA, Manifest, Planned, read_manifest, write_manifest
-from isohub.envs.plan import Plan, read_plan
-from isohub.envs.pythons import find_python
+from isohub.envs.folderlocks import LONGEST_WAIT, Use, at_work
+from isohub.envs.manifest import SCHEMA, Manifest, Planned, RecipeUse, read_manifest, write_manifest
+from isohub.envs.plan import read_plan
+from isohub.envs.process import TimedOut
+from isohub.envs.recipe_builds import with_builds
+from isohub.envs.recipes import Recipe, find_recipe
 from isohub.envs.request import EnvironmentRequest
-from isohub.envs.resolve import kept_lock, lock_key, resolve
+from isohub.envs.standins import asked_of_pip, put_standins
 from isohub.envs.uv import Uv, load_uv
-from isohub.errors import BuildError
+from isohub.errors import BuildError, FetchError
 from isohub.hubconf.distributions import distributions_for
 from isohub.hubconf.requirements import Requirement
-from isohub.progress import Progress, Step
+from isohub.progress import Progress
 from isohub.sources.tree import Tree
 
 __all__ = ["Builder", "Resolved"]
-
-# Longer than any build takes, since its steps have limits of their own.
-_LONGEST_WAIT = 3 * 3600.0
-
-
-@dataclass(frozen=True)
-class Resolved:
-    """Everything that is known before anything is built."""
-
-    plan: Plan
-    interpreter: Interpreter
-    lock: Lock
 
 
 class Builder:
@@ -89,8 +78,18 @@ class Builder:
         """
         with self._disk_errors():
             uv = load_uv(self._settings)
-            resolved = self._resolve(uv, anew)
-            return self._built(resolved, uv)
+            fitting = self._fitting(uv, anew)
+            attempt = fitting.start()
+            while True:
+                try:
+                    resolved = self._resolved(fitting, attempt)
+                    folder = self._built(resolved, uv)
+                except AttemptFailed as failed:
+                    attempt = self._next(fitting, failed.failure)
+                else:
+                    fitting.keep(resolved.attempt)
+                    self._log.discard()
+                    return folder
 
     def resolve(self) -> Resolved:
         """Do what can be done without building anything.
@@ -99,26 +98,60 @@ class Builder:
             HubconfError, ConfigError, PythonNotFound, ResolveError, OfflineError, BuildError: as :meth:`build` says.
         """
         with self._disk_errors():
-            resolved = self._resolve(load_uv(self._settings), anew=False)
-            self._log.discard()
-            return resolved
+            fitting = self._fitting(load_uv(self._settings), anew=False)
+            attempt = fitting.start()
+            while True:
+                try:
+                    resolved = self._resolved(fitting, attempt)
+                except AttemptFailed as failed:
+                    attempt = self._next(fitting, failed.failure)
+                else:
+                    self._log.discard()
+                    return resolved
 
-    def _resolve(self, uv: Uv, anew: bool) -> Resolved:
+    def rebuild(self, resolved: Resolved) -> EnvironmentFolder:
+        """Build what was resolved before and locked: exactly that, or nothing.
+
+        Raises:
+            OfflineError, BuildError: as :meth:`build` says.
+        """
+        with self._disk_errors():
+            try:
+                folder = self._built(resolved, load_uv(self._settings))
+            except AttemptFailed as failed:
+                raise failed.failure.error from failed
+            self._log.discard()
+            return folder
+
+    def _fitting(self, uv: Uv, anew: bool) -> Fitting:
+        recipe = find_recipe(self._tree, self._request, self._settings)
+        if recipe is not None:
+            self._progress.say(f"using the recipe {recipe.path}")
+        plan = read_plan(self._tree.path, self._request, self._tree.pin.repo, recipe)
+        return Fitting(
+            plan, self._tree, self._request, self._settings, uv, self._log, self._progress, anew=anew
+        )
+
+    def _resolved(self, fitting: Fitting, attempt: Attempt) -> Resolved:
         with self._progress.step(f"resolving what {self._tree.pin.repo} requires") as step:
-            plan = read_plan(self._tree.path, self._request, self._tree.pin.repo)
-            interpreter = find_python(plan.python, self._settings)
-            return Resolved(plan, interpreter, self._lock(plan, interpreter, uv, step, anew))
+            return fitting.resolve(attempt, step)
+
+    def _next(self, fitting: Fitting, failure: Failure) -> Attempt:
+        attempt = fitting.after(failure)
+        line = f"{failure.reason}; trying {attempt}"
+        self._log.write(f"\n{line}")
+        self._progress.say(line)
+        return attempt
 
     def _built(self, resolved: Resolved, uv: Uv) -> EnvironmentFolder:
         folder = EnvironmentFolder(self._settings.home / "envs-v1" / self._key(resolved))
         creating = f"creating an environment on Python {resolved.interpreter.version_text}"
         with ExitStack() as stack:
             with self._progress.step(creating) as step:
-                stack.enter_context(at_work(folder.work_lock, step, _LONGEST_WAIT))
+                stack.enter_context(at_work(folder.work_lock, step, LONGEST_WAIT))
                 if _is_built(folder):
-                    self._log.discard()
                     return folder
-                with Use(folder.use_lock, exclusive=True, limit=_LONGEST_WAIT):
+                with Use(folder.use_lock, exclusive=True, limit=LONGEST_WAIT):
                     folder.remove()  # of a build that was killed
                 use = stack.enter_context(Use(folder.use_lock))
                 stack.enter_context(_undone_on_failure(folder))
@@ -126,44 +159,73 @@ class Builder:
                 memory = self._settings.home / "tools-v1" / "virtualenv"
                 create_environment(folder.environment, resolved.interpreter, memory, self._log)
             self._fill(folder, resolved, uv, use)
-            self._finish(folder, resolved, self._import(folder, use))
+            self._finish(folder, resolved, self._import(folder, resolved, use))
         return folder
-
-    def _lock(self, plan: Plan, interpreter: Interpreter, uv: Uv, step: Step, anew: bool) -> Lock:
-        folder = self._settings.home / "locks-v1" / lock_key(plan, interpreter, uv, self._tree.pin.repo)
-        with at_work(folder.with_name(f"{folder.name}.lock"), step, _LONGEST_WAIT):
-            kept = None if anew else kept_lock(folder)
-            return kept or resolve(plan, interpreter, uv, folder, self._log)
 
     def _key(self, resolved: Resolved) -> str:
         pin, interpreter = self._tree.pin, resolved.interpreter
-        parts = [SCHEMA, pin.repo, pin.commit, resolved.lock.digest, str(interpreter.path)]
+        recipe = resolved.plan.recipe
+        parts = [
+            SCHEMA,
+            pin.repo,
+            pin.commit,
+            resolved.lock.digest,
+            str(interpreter.path),
+            recipe and recipe.digest,
+        ]
         parts += [interpreter.version_text, interpreter.implementation, interpreter.platform]
         return folder_name(pin.repo, hashlib.sha256(json.dumps(parts).encode()).hexdigest())
 
     def _fill(self, folder: EnvironmentFolder, resolved: Resolved, uv: Uv, use: Use) -> None:
         folder.lock.write_text(resolved.lock.text, encoding="utf-8")
         with self._progress.step(f"installing {len(resolved.lock.packages)} distributions"):
-            linked = install(folder.python, folder.lock, resolved.lock, uv, self._log, use.descriptors)
+            uv = with_builds(uv, resolved.plan.recipe)
+            try:
+                linked = install(folder.python, folder.lock, resolved.lock, uv, self._log, use.descriptors)
+            except BuildError as error:
+                raise _failed(resolved, error) from error
+            put_standins(folder, resolved.lock)
         if not linked:
             self._progress.say(
                 f"{self._settings.home} and uv's cache are on different disks, so files were copied and not linked; "
                 "UV_CACHE_DIR moves the cache"
             )
 
-    def _import(self, folder: EnvironmentFolder, use: Use) -> Description:
+    def _import(self, folder: EnvironmentFolder, resolved: Resolved, use: Use) -> Description:
+        recipe = resolved.plan.recipe
         with self._progress.step("importing hubconf.py"):
             copy_repository(self._tree.path, folder.repo, checkout=self._tree.pin.source == "local")
-            outcome = describe(
-                folder.python, folder.repo, folder.path / "describe.json", self._log, inherit=use.descriptors
-            )
+            if recipe is not None and recipe.prelude:
+                folder.prelude.write_text(recipe.prelude, encoding="utf-8")
+            try:
+                outcome = describe(
+                    folder.python,
+                    folder.repo,
+                    folder.path / "describe.json",
+                    self._log,
+                    env={**folder.activation, **(dict(recipe.env) if recipe else {})},
+                    prelude=folder.prelude if folder.prelude.exists() else None,
+                    inherit=use.descriptors,
+                )
+            except BuildError as error:
+                if isinstance(error.__cause__, TimedOut):
+                    raise  # others would take as long
+                raise _failed(resolved, error) from error
+        asked = asked_of_pip(folder)
         if isinstance(outcome, ImportFailure):
-            raise self._import_error(outcome)
+            raise _failed(resolved, self._import_error(outcome, asked), outcome, asked)
+        if asked:
+            self._progress.say(
+                f"{self._tree.pin.repo} asked pip to install {', '.join(asked)}, which was not done; "
+                f"isohub.Hub(requirements={[*asked]}) does it"
+            )
         return outcome
 
-    def _import_error(self, failure: ImportFailure) -> BuildError:
+    def _import_error(self, failure: ImportFailure, asked: tuple[str, ...]) -> BuildError:
         hint = "pin what fails with isohub.Hub(constraints=[...]), or take another Python: isohub.Hub(python=...)"
-        if failure.missing:
+        if asked:
+            hint = f"it asked pip to install {', '.join(asked)} while it was imported: isohub.Hub(requirements={[*asked]})"
+        elif failure.missing:
             name = next(iter(distributions_for(failure.missing)), failure.missing.split(".")[0])
             hint = f'it needs {failure.missing}, which its dependencies do not name: isohub.Hub(requirements=["{name}"])'
         return BuildError(
@@ -190,23 +252,35 @@ class Builder:
             requirements=_planned(resolved.plan.requirements),
             constraints=_planned(resolved.plan.constraints),
             entry_points=description.entry_points,
+            recipe=_recipe_use(resolved.plan.recipe),
             built=now,
             seconds=round(now - self._started, 3),
         )
         write_manifest(folder.path, manifest)
-        self._log.discard()
 
     @contextmanager
     def _disk_errors(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
+        except (OSError, FetchError) as error:
             raise BuildError(
                 f"cannot build in {self._settings.home}: {error}",
                 step="write",
                 log=self._log.path if self._log.path.exists() else None,
                 hint="make room there, or name another folder by ISOHUB_HOME",
             ) from error
+
+
+def _failed(
+    resolved: Resolved, error: BuildError, outcome: ImportFailure | None = None, asked: tuple[str, ...] = ()
+) -> AttemptFailed:
+    if outcome is None:
+        text = "\n".join([error.message, *([error.tail] if error.tail else [])])
+        return AttemptFailed(Failure(resolved.attempt, error, error.message, text, lock=resolved.lock))
+    reason = f"{outcome.type_name}: {outcome.message}".strip().splitlines()[0][:300]
+    return AttemptFailed(
+        Failure(resolved.attempt, error, reason, outcome.traceback, outcome.missing, asked, resolved.lock)
+    )
 
 
 @contextmanager
@@ -224,6 +298,12 @@ def _is_built(folder: EnvironmentFolder) -> bool:
     except BuildError:
         return False
     return folder.python.exists()
+
+
+def _recipe_use(recipe: Recipe | None) -> RecipeUse | None:
+    if recipe is None:
+        return None
+    return RecipeUse(str(recipe.path), recipe.digest, dict(recipe.env), prelude=bool(recipe.prelude))
 
 
 def _planned(requirements: tuple[Requirement, ...]) -> tuple[Planned, ...]:

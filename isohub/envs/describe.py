@@ -6,7 +6,7 @@ Its answer is a stranger's: it is limited in size and every part of it is checke
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,8 @@ def describe(
     answer: Path,
     log: BuildLog,
     *,
+    env: Mapping[str, str] | None = None,
+    prelude: Path | None = None,
     limit: float = _LIMIT,
     inherit: Sequence[int] = (),
 ) -> Description | ImportFailure:
@@ -65,6 +67,8 @@ def describe(
         repo: the environment's copy of the repository.
         answer: a file for the answer; it is removed again.
         log: gets all that the hubconf prints.
+        env: variables for its process.
+        prelude: a Python file that runs before it.
         limit: seconds that it may take.
         inherit: file descriptors that it keeps.
 
@@ -74,12 +78,25 @@ def describe(
     import isohub_worker
 
     worker = Path(str(isohub_worker.__file__)).with_name("__main__.py")
-    command: list[str | Path] = [python, "-I", worker, "describe", repo, answer]
+    command: list[str | Path] = [
+        python,
+        "-I",
+        worker,
+        "describe",
+        repo,
+        answer,
+        *([prelude] if prelude else []),
+    ]
     log.command(command)
     try:
         with log.path.open("ab") as output:
             returncode = run_program(
-                command, environ=scrubbed_environ(), folder=repo, output=output, limit=limit
+                command,
+                environ=scrubbed_environ(env),
+                folder=repo,
+                output=output,
+                limit=limit,
+                inherit=inherit,
             )
     except TimedOut as error:
         raise BuildError(

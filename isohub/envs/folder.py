@@ -8,6 +8,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from isohub.envs.pip_standin import REQUESTS
 from isohub.errors import BuildError
 
 __all__ = ["EnvironmentFolder", "folder_name"]
@@ -41,6 +42,11 @@ class EnvironmentFolder:
         return self.path / "repo"
 
     @property
+    def prelude(self) -> Path:
+        """The Python file that its recipe runs before the hubconf, if it has one."""
+        return self.path / "prelude.py"
+
+    @property
     def lock(self) -> Path:
         """What is installed in it."""
         return self.path / "pylock.toml"
@@ -49,6 +55,18 @@ class EnvironmentFolder:
     def log(self) -> Path:
         """How it was built."""
         return self.path / "build.log"
+
+    @property
+    def pip_requests(self) -> Path:
+        """What the repository asked pip for."""
+        return self.path / REQUESTS
+
+    @property
+    def activation(self) -> dict[str, str]:
+        """Variables of programs that run in it: its own commands come first, such as the ninja that torch compiles with."""
+        commands = str(self.python.parent)
+        path = os.environ.get("PATH", os.defpath)
+        return {"PATH": f"{commands}{os.pathsep}{path}", "VIRTUAL_ENV": str(self.environment)}
 
     @property
     def work_lock(self) -> Path:

@@ -19,7 +19,10 @@ from isohub.progress import Step
 if os.name == "posix":
     import fcntl
 
-__all__ = ["Use", "at_work"]
+__all__ = ["LONGEST_WAIT", "Use", "at_work"]
+
+LONGEST_WAIT = 3 * 3600.0
+"""Seconds to wait for others: longer than any build takes, since its steps have limits of their own."""
 
 
 @contextmanager

@@ -19,7 +19,10 @@ from isohub.envs.process import TimedOut, run_program
 from isohub.envs.stamp import stamp
 from isohub.sources.jsonfile import read_json, write_json
 
-__all__ = ["Interpreter", "Interpreters", "host_interpreter"]
+__all__ = ["OLDEST", "Interpreter", "Interpreters", "host_interpreter"]
+
+OLDEST = (3, 7)
+"""The oldest version that the worker runs on."""
 
 _LIMIT = 10.0
 _MARK = "isohub:"

@@ -21,10 +21,17 @@ _SOURCES = ("vcs", "directory")
 
 @dataclass(frozen=True)
 class LockedPackage:
-    """One distribution; the version is empty for a folder of the user's, which tells it only when it is built."""
+    """One distribution.
+
+    Attributes:
+        name: normalised.
+        version: empty for a folder of the user's, which tells it only when it is built.
+        built: whether it has to be built here, since there is no wheel for it.
+    """
 
     name: str
     version: str
+    built: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,8 @@ def _package(item: dict[str, Any]) -> LockedPackage:
         raise ValueError(f"{item.get('name')} has no file")
     if any(not file.get("hashes") for file in files):
         raise ValueError(f"a file of {item.get('name')} has no hash")
-    return LockedPackage(canonicalize_name(item["name"]), str(item.get("version", "")))
+    built = not item.get("wheels") and not str(item.get("archive", {}).get("url", "")).endswith(".whl")
+    return LockedPackage(canonicalize_name(item["name"]), str(item.get("version", "")), built)
 
 
 def _listed(value: Any) -> list[dict[str, Any]]:

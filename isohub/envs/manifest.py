@@ -10,7 +10,7 @@ from typing import Any
 from isohub.errors import BuildError
 from isohub.sources.jsonfile import write_json
 
-__all__ = ["SCHEMA", "EntryPoint", "Manifest", "Planned", "read_manifest", "write_manifest"]
+__all__ = ["SCHEMA", "EntryPoint", "Manifest", "Planned", "RecipeUse", "read_manifest", "write_manifest"]
 
 SCHEMA = 1
 """Part of every environment's key: raised when what an environment is changes."""
@@ -34,6 +34,23 @@ class Planned:
 
 
 @dataclass(frozen=True)
+class RecipeUse:
+    """What an environment keeps of its recipe, so that workers need no file of it. The prelude lies in the environment's folder.
+
+    Attributes:
+        path: the file.
+        digest: of all in it that decides.
+        env: variables for the hubconf's process.
+        prelude: whether there is one.
+    """
+
+    path: str
+    digest: str
+    env: dict[str, str]
+    prelude: bool
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What an environment is.
 
@@ -47,6 +64,7 @@ class Manifest:
         requirements: what was asked for.
         constraints: the bounds.
         entry_points: what the hubconf offers, in its order.
+        recipe: the one that it was built by.
         built: when, in seconds since the epoch.
         seconds: how long it took.
     """
@@ -65,6 +83,7 @@ class Manifest:
     entry_points: tuple[EntryPoint, ...]
     built: float
     seconds: float
+    recipe: RecipeUse | None = None
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -94,4 +113,6 @@ def _from_json(value: Any) -> Manifest:
     for name in ("requirements", "constraints"):
         fields[name] = tuple(Planned(**item) for item in fields[name])
     fields["entry_points"] = tuple(EntryPoint(**item) for item in fields["entry_points"])
+    if fields.get("recipe") is not None:
+        fields["recipe"] = RecipeUse(**fields["recipe"])
     return Manifest(**fields)

@@ -167,8 +167,10 @@ class _Drawing:
         self._worker = [parse_requirement(text, "isohub's worker") for text in _WORKER]
         stated = (*files.needs, *files.pins, *files.bounds)
         self._named = frozenset(item.name for item in (*stated, *self._wanted))
-        # Who says more about a distribution than that it is needed has the say about its version.
-        self._overruled = {item.name: item for item in (*self._wanted, *self._limits) if not _is_bare(item)}
+        # A recipe was written with the repository's files in view, so it has the say where it says a version. The user may not
+        # have seen them: where the two contradict each other nothing is resolved, and both are named.
+        known = (*recipe.all_requirements, *recipe.constraints) if recipe else ()
+        self._overruled = {item.name: item for item in known if not _is_bare(item)}
         self._notes = [
             f"hubconf.py:{item.line}: cannot be read without running it: {item.source}"
             for item in hubconf.unreadable
@@ -284,7 +286,7 @@ class _Drawing:
                 yield bound.as_constraint
 
     def _yielding(self, item: Requirement) -> Requirement:
-        """The same without a version if the user or the recipe has the say about it."""
+        """The same without a version if the recipe has the say about it."""
         word = self._overruled.get(item.name)
         if word is None or _is_bare(item):
             return item

@@ -1,38 +1,50 @@
 """Which interpreter an environment gets: the host's own version, or the newest patch release that fits what was asked.
 
-An interpreter counts only if it runs. Nothing is downloaded here.
+An interpreter counts only if it runs. Nothing is installed unless the user allows it.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isohub.config import Settings
-from isohub.envs.interpreters import Interpreter, Interpreters, host_interpreter
+from isohub.envs.buildlog import BuildLog
+from isohub.envs.explanations import explanation
+from isohub.envs.interpreters import OLDEST, Interpreter, Interpreters, host_interpreter
 from isohub.envs.places import candidates, searched
+from isohub.envs.uv import Uv
+from isohub.envs.uv_settings import UvSettings
 from isohub.errors import ConfigError, PythonNotFound
 
 if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
 
-__all__ = ["OLDEST", "find_python", "found_pythons", "matcher"]
+__all__ = [
+    "by_nearness",
+    "find_python",
+    "fitting_pythons",
+    "found_pythons",
+    "install_python",
+    "matcher",
+]
 
-OLDEST = (3, 7)
-"""The oldest version that the worker runs on."""
-
+_INSTALL_LIMIT = 1800.0
 _EXACT = re.compile(r"\d+(\.\d+){0,2}((a|b|rc)\d+)?")
 
 
-def find_python(request: str | None, settings: Settings) -> Interpreter:
+def find_python(request: str | None, settings: Settings, condition: str | None = None) -> Interpreter:
     """Find the interpreter for an environment.
 
     Args:
         request: a version ("3.10", "3.8.18"), a range (">=3.8,<3.11") or a path; None takes the version of the host.
         settings: where the answers of interpreters are remembered.
+        condition: a range that counts where nothing was requested; the host's version is taken if it is in it, and if not
+            the one that comes nearest, older ones first.
 
     Raises:
         ConfigError: the request is none of these, or asks for what the worker cannot run on.
@@ -42,7 +54,12 @@ def find_python(request: str | None, settings: Settings) -> Interpreter:
     host = host_interpreter()
     if request is None:
         if host is not None and host.implementation == "cpython":
-            return host
+            if condition is None or matcher(condition)(host):
+                return host
+            nearest = by_nearness(fitting_pythons(None, settings, condition), host)
+            if not nearest:
+                raise _not_found(condition, interpreters, host)
+            return nearest[0]
         raise PythonNotFound(
             "isohub runs inside another program, so it has no interpreter of its own to build environments from",
             hint='name one: isohub.Hub(python="3.11")',
@@ -61,6 +78,59 @@ def found_pythons(settings: Settings) -> list[Interpreter]:
     """Every interpreter on this machine that environments can be built from, newest first."""
     found = _search(Interpreters(settings.home), None, host_interpreter())
     return sorted(dict.fromkeys(found), key=lambda item: item.version, reverse=True)
+
+
+def fitting_pythons(
+    request: str | None, settings: Settings, condition: str | None = None
+) -> list[Interpreter]:
+    """All that may stand in for what :func:`find_python` answers, the newest of every minor version, newest first.
+
+    There is nothing else for a path or for one version.
+    """
+    wanted = request or condition
+    if wanted is not None and (_is_path(wanted) or _EXACT.fullmatch(wanted)):
+        return []
+    fits = matcher(wanted) if wanted else (lambda item: not item.prerelease)
+    newest: dict[tuple[int, ...], Interpreter] = {}
+    for item in found_pythons(settings):
+        if fits(item):
+            newest.setdefault(item.version[:2], item)
+    return list(newest.values())
+
+
+def by_nearness(pythons: Sequence[Interpreter], origin: Interpreter) -> list[Interpreter]:
+    """Those of other minor versions: older ones, the nearest first, and then newer ones."""
+    older = [item for item in pythons if item.version[:2] < origin.version[:2]]
+    newer = [item for item in pythons if item.version[:2] > origin.version[:2]]
+    return [
+        *sorted(older, key=lambda item: item.version, reverse=True),
+        *sorted(newer, key=lambda item: item.version),
+    ]
+
+
+def install_python(request: str, uv: Uv, log: BuildLog) -> None:
+    """Let uv install an interpreter where it keeps its own; it is found there from then on.
+
+    Args:
+        request: a version or a range.
+        uv: installs, from where its settings say.
+        log: gets uv's whole output.
+
+    Raises:
+        PythonNotFound: uv cannot get it.
+        BuildError: uv does not run or does not end.
+    """
+    # Nothing is put on the PATH of the user.
+    environ = {**uv.settings.environ, "UV_PYTHON_DOWNLOADS": "manual"}
+    allowed = replace(uv, settings=UvSettings(environ, (), ()))
+    answer = allowed.run(["python", "install", "--no-bin", request], log=log, limit=_INSTALL_LIMIT)
+    if answer.returncode != 0:
+        raise PythonNotFound(
+            f"uv cannot install Python {request}",
+            tail=explanation(answer.output),
+            log=log.path,
+            hint='name one: isohub.Hub(python="/path/to/python"), or a mirror: UV_PYTHON_INSTALL_MIRROR',
+        )
 
 
 def _search(interpreters: Interpreters, request: str | None, host: Interpreter | None) -> list[Interpreter]:
@@ -168,7 +238,8 @@ def _not_found(request: str, interpreters: Interpreters, host: Interpreter | Non
     )
     return PythonNotFound(
         f"no Python {request} on this machine; found: {listed}; looked at: {', '.join(searched())}",
-        hint=f'{install}, or name one: isohub.Hub(python="/path/to/python")',
+        hint=f"{install}, or let isohub do it: isohub.Hub(install_python=True), or name one: "
+        'isohub.Hub(python="/path/to/python")',
     )
 
 

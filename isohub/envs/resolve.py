@@ -1,4 +1,4 @@
-"""A plan and an interpreter become a lock: uv resolves, and what it resolved for a repository is kept and used again.
+"""A question becomes a lock: uv resolves, and what it resolved for a repository is kept and used again.
 
 Kept means that a new commit with the same plan gets the same versions, without asking anybody.
 """
@@ -7,33 +7,68 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from isohub.envs.buildlog import BuildLog
+from isohub.envs.explanations import NO_ROOM_HINT, explanation, hint, names, no_network, no_room
 from isohub.envs.interpreters import Interpreter
 from isohub.envs.lock import Lock, parse_lock
+from isohub.envs.lock_index import default_index, with_index
 from isohub.envs.plan import Plan
 from isohub.envs.uv import Uv
-from isohub.errors import OfflineError, ResolveError
+from isohub.errors import BuildError, IsohubError, OfflineError, ResolveError
 from isohub.hubconf.requirements import Requirement
 
-__all__ = ["kept_lock", "lock_key", "no_network", "resolve"]
+__all__ = ["Question", "has_wheel", "kept_lock", "resolve"]
 
+# uv gives up an index that does not answer after 30 s and three more tries, or what UV_HTTP_TIMEOUT and UV_HTTP_RETRIES say.
+# This is for all of it together, builds for the sake of metadata among it.
 _LIMIT = 900.0
+_WHEEL_LIMIT = 120.0
+# How the origins of these begin.
+_TIMELESS = ("isohub's worker", "Hub(")
 
 
-def lock_key(plan: Plan, interpreter: Interpreter, uv: Uv, repo: str) -> str:
-    """The name under which a lock is kept: equal exactly when uv would be asked the same for the same repository."""
-    parts = [
-        plan.key,
-        interpreter.version_text,
-        interpreter.implementation,
-        interpreter.platform,
-        uv.digest,
-        repo,
-    ]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+@dataclass(frozen=True)
+class Question:
+    """What uv is asked.
+
+    Attributes:
+        plan: what must be met.
+        interpreter: what it must run on.
+        repo: whose answer it is.
+        as_of: the last day whose releases count. An index that does not say when files were uploaded, as folders and plain
+            pages do not, then has none that count.
+        torch_backend: as in the request.
+    """
+
+    plan: Plan
+    interpreter: Interpreter
+    repo: str
+    as_of: date | None = None
+    torch_backend: str | None = None
+
+    @property
+    def timeless(self) -> list[str]:
+        """What has nothing to do with the repository's time: the needs of the worker, and what the user asks for."""
+        asked = (*self.plan.requirements, *self.plan.constraints)
+        return sorted({item.name for item in asked if item.origin.startswith(_TIMELESS)})
+
+    def key(self, uv: Uv) -> str:
+        """The name under which the answer is kept: equal exactly when uv would be asked the same for the same repository."""
+        parts = [
+            self.plan.key,
+            self.interpreter.version_text,
+            self.interpreter.implementation,
+            self.interpreter.platform,
+            uv.digest,
+            self.repo,
+            str(self.as_of),
+            self.torch_backend,
+        ]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
 def kept_lock(folder: Path) -> Lock | None:
@@ -44,12 +79,11 @@ def kept_lock(folder: Path) -> Lock | None:
         return None
 
 
-def resolve(plan: Plan, interpreter: Interpreter, uv: Uv, folder: Path, log: BuildLog) -> Lock:
-    """Resolve the plan.
+def resolve(question: Question, uv: Uv, folder: Path, log: BuildLog) -> Lock:
+    """Resolve a plan.
 
     Args:
-        plan: what is asked for.
-        interpreter: what it must run on.
+        question: what is asked.
         uv: resolves.
         folder: where the lock is kept. Nobody else may be at work in it.
         log: gets uv's whole output.
@@ -57,7 +91,7 @@ def resolve(plan: Plan, interpreter: Interpreter, uv: Uv, folder: Path, log: Bui
     Raises:
         ResolveError: nothing fits all of it; the message has uv's explanation and who asked for what it names.
         OfflineError: what fits is not in uv's cache.
-        BuildError: uv does not run or does not end.
+        BuildError: uv does not run or does not end, or the disk is full.
     """
     folder.mkdir(parents=True, exist_ok=True)
     wanted, bounds, partial = (
@@ -65,27 +99,43 @@ def resolve(plan: Plan, interpreter: Interpreter, uv: Uv, folder: Path, log: Bui
         folder / "constraints.txt",
         folder / "pylock.new.toml",
     )
-    _write(wanted, plan.requirements)
-    _write(bounds, plan.constraints)
+    _write(wanted, question.plan.requirements)
+    _write(bounds, question.plan.constraints)
     partial.unlink(missing_ok=True)  # uv would prefer its versions
-    arguments: list[str | Path] = ["pip", "compile", wanted, "--python", interpreter.path, "--quiet"]
+    arguments: list[str | Path] = ["pip", "compile", wanted, "--python", question.interpreter.path, "--quiet"]
     for path in (bounds, *uv.settings.constraints):
         arguments += ["--constraints", path]
+    if question.as_of is not None:
+        arguments += ["--exclude-newer", f"{question.as_of}T23:59:59Z"]
+        for name in question.timeless:
+            arguments += ["--exclude-newer-package", f"{name}=9999-01-01T00:00:00Z"]
+    if question.torch_backend is not None:
+        arguments += ["--torch-backend", question.torch_backend]
     arguments += ["--format", "pylock.toml", "--generate-hashes", "--no-header", "--output-file", partial]
     answer = uv.run(arguments, log=log, limit=_LIMIT)
     if answer.returncode != 0:
-        raise _failure(answer.output, plan, interpreter, uv, log)
+        raise _failure(answer.output, question, uv, log)
+    index = default_index(uv, folder / "nothing.in", log)
     try:
-        lock = parse_lock(partial.read_text(encoding="utf-8"))
+        text = partial.read_text(encoding="utf-8")
+        lock = parse_lock(with_index(text, index) if index else text)
     except (OSError, ValueError) as error:
         raise ResolveError(f"uv wrote no lock that can be used: {error}", log=log.path) from error
+    partial.write_text(lock.text, encoding="utf-8")
     partial.replace(folder / "pylock.toml")
     return lock
 
 
-def no_network(output: str) -> bool:
-    """Whether uv failed because it was told to ask nobody."""
-    return "network was disabled" in output or "network connectivity is disabled" in output.lower()
+def has_wheel(name: str, version: str, interpreter: Interpreter, uv: Uv, folder: Path, log: BuildLog) -> bool:
+    """Whether a release of a distribution has a wheel for an interpreter.
+
+    Args:
+        folder: for a file of requirements.
+    """
+    wanted = folder / "wheel.in"
+    wanted.write_text(f"{name}=={version}\n", encoding="utf-8")
+    arguments: list[str | Path] = ["pip", "compile", wanted, "--python", interpreter.path, "--quiet"]
+    return uv.run([*arguments, "--no-deps", "--no-build"], log=log, limit=_WHEEL_LIMIT).returncode == 0
 
 
 def _write(path: Path, requirements: tuple[Requirement, ...]) -> None:
@@ -93,13 +143,20 @@ def _write(path: Path, requirements: tuple[Requirement, ...]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-def _failure(
-    output: str, plan: Plan, interpreter: Interpreter, uv: Uv, log: BuildLog
-) -> ResolveError | OfflineError:
-    explanation = _explanation(output)
-    named = [item for item in (*plan.requirements, *plan.constraints) if _names(explanation, item.name)]
-    asked = [f"{item.text}  ({item.origin})" for item in named]
-    tail = "\n".join([explanation, *(["asked for by:"] if asked else []), *(f"  {line}" for line in asked)])
+def _failure(output: str, question: Question, uv: Uv, log: BuildLog) -> IsohubError:
+    said = explanation(output)
+    if path := no_room(output):
+        return BuildError(
+            f"no room to resolve the requirements: cannot write {path}",
+            step="write",
+            tail=said,
+            log=log.path,
+            hint=NO_ROOM_HINT,
+        )
+    plan = question.plan
+    asked = [item for item in (*plan.requirements, *plan.constraints) if names(said, item.name)]
+    lines = [f"  {item.text}  ({item.origin})" for item in asked]
+    tail = "\n".join([said, *(["asked for by:"] if asked else []), *lines])
     if uv.offline and no_network(output):
         return OfflineError(
             "what this repository requires is not in uv's cache",
@@ -107,33 +164,5 @@ def _failure(
             log=log.path,
             hint="go online once",
         )
-    message = f"the requirements cannot be met on Python {interpreter.version_text}"
-    return ResolveError(message, tail=tail, log=log.path, hint=_hint(explanation))
-
-
-def _explanation(output: str) -> str:
-    """uv's words without its ornaments and without what every failure says."""
-    lines = [
-        re.sub(r"^[\s\u00d7\u2500-\u25ff]*(error: |cause: |hint: )?", "", line)
-        for line in output.splitlines()
-    ]
-    kept = [line for line in lines if line and not line.startswith(("No solution found when", "Resolved "))]
-    return "\n".join(kept[-40:]) or "uv gave no reason"
-
-
-def _names(explanation: str, name: str) -> bool:
-    return re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", explanation) is not None
-
-
-def _hint(explanation: str) -> str:
-    if (
-        "Failed to fetch" in explanation
-        or "error sending request" in explanation
-        or "timed out" in explanation
-    ):
-        return "check the network and the index; what is cached works with isohub.Hub(offline=True)"
-    if "was not found in the package registry" in explanation:
-        return "is the name a distribution's? If it is a module's, add what provides it: isohub.Hub(requirements=[...])"
-    if "Python version" in explanation or "wheels" in explanation:
-        return 'another Python may fit: isohub.Hub(python="3.8")'
-    return "loosen a bound, or take another Python: isohub.Hub(requirements=, constraints=, python=)"
+    message = f"the requirements cannot be met on Python {question.interpreter.version_text}"
+    return ResolveError(message, tail=tail, log=log.path, hint=hint(said))

@@ -22,8 +22,10 @@ from isohub.config import Settings
 from isohub.envs.folder import EnvironmentFolder
 from isohub.envs.folderlocks import Use, at_work
 from isohub.envs.manifest import SCHEMA, EntryPoint, Manifest, read_manifest
+from isohub.envs.recipe_places import recipes_digest
 from isohub.envs.request import EnvironmentRequest
 from isohub.envs.stamp import stamp
+from isohub.envs.standins import asked_of_pip
 from isohub.errors import BuildError
 from isohub.progress import Progress, Step
 from isohub.sources.jsonfile import read_json, write_json
@@ -31,11 +33,12 @@ from isohub.sources.tree import Tree
 
 if TYPE_CHECKING:
     from isohub.envs.builder import Resolved
+    from isohub.envs.lockfile import LockedRepository
 
 __all__ = ["BrokenEnvironment", "Environment", "EnvironmentRequest", "EnvironmentStore"]
 
 # Raised when the rules change by which a request becomes a plan: what was remembered then no longer answers it.
-_RULES = 1
+_RULES = 2
 _REMOVAL_LIMIT = 10.0
 
 
@@ -60,6 +63,23 @@ class Environment:
     def repo_dir(self) -> Path:
         """Its working copy of the repository: what workers import."""
         return EnvironmentFolder(self.path).repo
+
+    @property
+    def env(self) -> dict[str, str]:
+        """Variables that its workers need."""
+        use = self.manifest.recipe
+        return {**EnvironmentFolder(self.path).activation, **(use.env if use is not None else {})}
+
+    @property
+    def prelude(self) -> Path | None:
+        """The Python file that its workers run before the hubconf."""
+        use = self.manifest.recipe
+        return EnvironmentFolder(self.path).prelude if use is not None and use.prelude else None
+
+    @property
+    def asked_of_pip(self) -> tuple[str, ...]:
+        """What its repository asked pip for while it ran, and did not get."""
+        return asked_of_pip(EnvironmentFolder(self.path))
 
     @property
     def entry_points(self) -> tuple[EntryPoint, ...]:
@@ -108,7 +128,14 @@ class EnvironmentStore:
 
     def find(self, tree: Tree, request: EnvironmentRequest) -> Environment | None:
         """The environment that answered this request before; None if there is none any more."""
-        record = read_json(self._record(tree, request)) or {}
+        return self._recall(self._record(tree, request))
+
+    def find_locked(self, locked: LockedRepository, python: str | None = None) -> Environment | None:
+        """The environment that was locked here, or built before from the lock file; None if there is none any more."""
+        return self._recall(self._locked_record(locked, python))
+
+    def _recall(self, path: Path) -> Environment | None:
+        record = read_json(path) or {}
         key, interpreter = record.get("environment"), record.get("interpreter")
         if not isinstance(key, str) or "/" in key or not isinstance(interpreter, str):
             return None
@@ -143,13 +170,50 @@ class EnvironmentStore:
 
         folder = Builder(self._settings, tree, self._completed(request), progress).build(anew=anew)
         environment = Environment(folder.path, read_manifest(folder.path))
-        interpreter = environment.manifest.interpreter
-        record = {
-            "environment": folder.path.name,
-            "interpreter": interpreter,
-            "stamp": stamp(Path(interpreter)),
-        }
-        write_json(self._record(tree, request), record)
+        self._remember(self._record(tree, request), environment)
+        return environment
+
+    def lock(
+        self, tree: Tree, request: EnvironmentRequest, asked: str, progress: Progress
+    ) -> LockedRepository:
+        """What it takes to build the environment for this request elsewhere; it is built here first, if need be.
+
+        Args:
+            asked: the user's name for the repository.
+
+        Raises:
+            HubconfError, ConfigError, PythonNotFound, ResolveError, OfflineError, BuildError: as ``Builder.build`` says.
+        """
+        from isohub.envs.locking import locked_environment
+
+        environment = self.provide(tree, request, progress)
+        locked = locked_environment(environment, tree, request, asked, self._settings)
+        self._remember(self._locked_record(locked, None), environment)
+        return locked
+
+    def provide_locked(
+        self, tree: Tree, locked: LockedRepository, resolved: Resolved, python: str | None, progress: Progress
+    ) -> Environment:
+        """The environment that was locked, built if need be.
+
+        Args:
+            tree: the repository.
+            locked: what a lock file says of it.
+            resolved: what that means here.
+            python: as it was asked for.
+            progress: shows the steps of a build.
+
+        Raises:
+            FetchError: the tree is not what was locked.
+            OfflineError, BuildError: as ``Builder.build`` says.
+        """
+        from isohub.envs.builder import Builder
+        from isohub.envs.rebuilding import require_tree
+
+        require_tree(locked, tree)
+        folder = Builder(self._settings, tree, EnvironmentRequest(), progress).rebuild(resolved)
+        environment = Environment(folder.path, read_manifest(folder.path))
+        self._remember(self._locked_record(locked, python), environment)
         return environment
 
     def explain(self, tree: Tree, request: EnvironmentRequest, progress: Progress) -> Resolved:
@@ -166,7 +230,7 @@ class EnvironmentStore:
         """All of them, the newest first, then what is none."""
         built: list[Environment] = []
         broken: list[BrokenEnvironment] = []
-        for path in sorted(self._folder.glob("*/")):
+        for path in sorted(item for item in self._folder.glob("*") if item.is_dir()):
             try:
                 built.append(Environment(path, read_manifest(path)))
             except BuildError as error:
@@ -183,6 +247,15 @@ class EnvironmentStore:
         with at_work(folder.work_lock, Step(), _REMOVAL_LIMIT), Use(folder.use_lock, exclusive=True):
             folder.remove()
 
+    def _remember(self, path: Path, environment: Environment) -> None:
+        interpreter = environment.manifest.interpreter
+        record = {
+            "environment": environment.path.name,
+            "interpreter": interpreter,
+            "stamp": stamp(Path(interpreter)),
+        }
+        write_json(path, record)
+
     def _completed(self, request: EnvironmentRequest) -> EnvironmentRequest:
         return request if request.python else replace(request, python=self._settings.python)
 
@@ -190,5 +263,14 @@ class EnvironmentStore:
         asked = self._completed(request)
         python = asked.python or f"{sys.version_info[:3]} {getattr(sys, '_base_executable', sys.executable)}"
         parts = [_RULES, SCHEMA, tree.pin.repo, tree.pin.commit, python, sorted(asked.requirements)]
-        parts += [sorted(asked.constraints), sys.platform]
+        parts += [
+            sorted(asked.constraints),
+            sys.platform,
+            asked.torch_backend,
+            recipes_digest(request, self._settings),
+        ]
+        return self._requests / f"{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]}.json"
+
+    def _locked_record(self, locked: LockedRepository, python: str | None) -> Path:
+        parts = [_RULES, SCHEMA, locked.digest, python, sys.platform]
         return self._requests / f"{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]}.json"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from isohub.config import Settings
 from isohub.envs.buildlog import BuildLog, masked
-from isohub.envs.process import TimedOut, run_program
+from isohub.envs.process import TimedOut, exit_text, run_program
 from isohub.envs.uv_settings import UvSettings, read_uv_settings
 from isohub.errors import BuildError
 
@@ -101,6 +101,8 @@ class Uv:
                 output.seek(0)
                 text = masked(output.read(_OUTPUT_LIMIT).decode("utf-8", "replace"))
                 log.write(text)
+        if returncode < 0:
+            text = f"{text}\n{self.program.name} was ended: {exit_text(returncode)}"
         return UvAnswer(returncode, text)
 
 

@@ -1,7 +1,7 @@
 """uv's settings: the user's own hold, pip's where uv's are silent, in the form of variables and options.
 
 Index URLs may hold credentials, so they go by variables, never by options. What a distribution runs while it is built
-inherits these variables, so they are the scrubbed ones, with what compilers and uv itself are steered by.
+inherits these variables, so they are the scrubbed ones, with what uv itself is steered by.
 """
 
 from __future__ import annotations
@@ -22,9 +22,7 @@ __all__ = ["UvSettings", "read_uv_settings"]
 
 _TOOLS = frozenset(
     """
-    CC CXX FC LD AR CFLAGS CXXFLAGS CPPFLAGS LDFLAGS CPATH C_INCLUDE_PATH CPLUS_INCLUDE_PATH LIBRARY_PATH
-    PKG_CONFIG_PATH CMAKE_PREFIX_PATH CMAKE_ARGS MAX_JOBS MAKEFLAGS TORCH_CUDA_ARCH_LIST FORCE_CUDA
-    MACOSX_DEPLOYMENT_TARGET ARCHFLAGS RUSTUP_HOME CARGO_HOME
+    RUSTUP_HOME CARGO_HOME
     NETRC SSH_AUTH_SOCK GIT_SSH GIT_SSH_COMMAND SSL_CLIENT_CERT
     """.split()
 )

@@ -2,20 +2,23 @@
 
 A call goes through one row of this table, and a message that fits no row is a broken protocol::
 
-    state      VALUE        FAULT        ITEM         END          abandon      fail
-    waiting    done         done         violation    violation    abandoned    done
-    abandoned  (gone)       (gone)       violation    violation    abandoned    (gone)
-    streaming  violation    done         streaming    done         (gone)       done
+    state      VALUE        FAULT        ITEM         END          abandon      close        fail
+    waiting    done         done         violation    violation    abandoned                 done
+    abandoned  (gone)       (gone)       violation    violation    abandoned                 (gone)
+    streaming  violation    done         streaming    done                      (gone)       done
 
-Messages for a number that is not there are ignored if they can belong to a stream that was closed while they were on their way,
-and are a violation otherwise.
+A message for a call that is not there is a violation. For a stream that is not there it is ignored, unless it is a VALUE: it may
+have been on its way when the stream was closed. Streams have negative numbers, so that this needs no memory of them.
+
+Threads open, abandon and close as they like, and one of them at a time receives: what they share is only ever changed by single
+operations on dicts and deques.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from isohub_worker import messages
@@ -38,12 +41,11 @@ class Call:
         on_done: called once when `ready` becomes true, by whoever read the answer.
     """
 
-    __slots__ = ("abandoned", "fault", "number", "on_done", "ready", "value")
+    __slots__ = ("fault", "number", "on_done", "ready", "value")
 
     def __init__(self, number: int, on_done: Callable[[Call], None] | None = None) -> None:
         self.number = number
         self.ready = False
-        self.abandoned = False
         self.value: Any = None
         self.fault: Any = None
         self.on_done = on_done
@@ -65,7 +67,7 @@ class Stream:
         fault: what the iterator raised, to be raised once `items` are read; None if it simply ended.
     """
 
-    __slots__ = ("_owed", "_window", "ended", "fault", "items", "number")
+    __slots__ = ("_arrived", "_asked", "_window", "ended", "fault", "items", "number")
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -73,7 +75,9 @@ class Stream:
         self.ended = False
         self.fault: Any = None
         self._window = _FIRST_CREDIT
-        self._owed = _FIRST_CREDIT  # asked for and not yet arrived
+        # Two numbers, where their difference would do: the one that reads counts the first, the one that receives the second.
+        self._asked = _FIRST_CREDIT
+        self._arrived = 0
 
     @property
     def first_credit(self) -> int:
@@ -86,47 +90,54 @@ class Stream:
 
     def more(self) -> int:
         """How many items to ask for now: the window is filled up when half of it is used."""
-        if self.ended or self._owed + len(self.items) > self._window // 2:
+        ahead = len(self.items) + self._asked - self._arrived
+        if self.ended or ahead > self._window // 2:
             return 0
         self._window = min(self._window * 2, _MOST_CREDIT)
-        count = self._window - self._owed - len(self.items)
-        self._owed += count
+        count = self._window - ahead
+        self._asked += count
         return count
 
     def arrive(self, value: Any) -> None:
-        if self._owed == 0:
+        if self._arrived == self._asked:
             raise WireError(f"stream {self.number} sent more items than were asked for")
-        self._owed -= 1
+        # In this order, so that an item is rather counted twice than not at all.
         self.items.append(value)
+        self._arrived += 1
 
     def end(self, fault: Any = None) -> None:
-        self.ended = True
+        # In this order: who sees the end must see what it was.
         self.fault = fault
+        self.ended = True
 
 
 class Calls:
     """All that is open on one connection."""
 
     def __init__(self) -> None:
-        self._numbers = itertools.count(1)
+        self._call_numbers = itertools.count(1)
+        self._stream_numbers = itertools.count(-1, -1)
         self._calls: dict[int, Call] = {}
+        self._abandoned: set[int] = set()
         self._streams: dict[int, Stream] = {}
-        self._last_stream = 0
 
     def open_call(self, on_done: Callable[[Call], None] | None = None) -> Call:
-        call = Call(next(self._numbers), on_done)
+        call = Call(next(self._call_numbers), on_done)
         self._calls[call.number] = call
         return call
 
     def open_stream(self) -> Stream:
-        stream = Stream(next(self._numbers))
+        stream = Stream(next(self._stream_numbers))
         self._streams[stream.number] = stream
-        self._last_stream = max(self._last_stream, stream.number)
         return stream
 
-    def abandon(self, call: Call) -> None:
-        """Nobody waits for `call` any more; its answer is dropped when it comes."""
-        call.abandoned = True
+    def abandon(self, call: Call) -> bool:
+        """Nobody waits for `call` any more; its answer is dropped when it comes. False if it has come."""
+        self._abandoned.add(call.number)
+        if self._calls.pop(call.number, None) is not None:
+            return True
+        self._abandoned.discard(call.number)
+        return False
 
     def close_stream(self, number: int) -> None:
         """Nobody reads this stream any more; what of it is still on its way is ignored."""
@@ -146,42 +157,41 @@ class Calls:
         kind, number, *rest = message
         if kind == messages.HELLO:
             raise WireError("the worker introduced itself twice")
-        if number in self._streams:
-            return self._receive_item(kind, self._streams[number], rest)
+        if number < 0:
+            return self._receive_item(kind, number, rest)
+        if kind not in (messages.VALUE, messages.FAULT):
+            raise WireError(f"an item for call {number}, which is not a stream")
         call = self._calls.pop(number, None)
         if call is None:
-            if 0 < number <= self._last_stream and kind != messages.VALUE:
-                return None
-            raise WireError(f"an answer to call {number}, which is not open")
-        if kind == messages.VALUE:
-            value, fault = rest[0], None
-        elif kind == messages.FAULT:
-            value, fault = None, rest[0]
-        else:
-            raise WireError(f"an item for call {number}, which is not a stream")
-        if call.abandoned:
+            if number not in self._abandoned:
+                raise WireError(f"an answer to call {number}, which is not open")
+            self._abandoned.discard(number)
             return None
-        call.finish(value, fault)
+        if kind == messages.VALUE:
+            call.finish(value=rest[0])
+        else:
+            call.finish(fault=rest[0])
         return call
 
-    def _receive_item(self, kind: int, stream: Stream, rest: list[Any]) -> Stream:
+    def _receive_item(self, kind: int, number: int, rest: list[Any]) -> Stream | None:
+        if kind == messages.VALUE:
+            raise WireError(f"a single answer to stream {number}")
+        stream = self._streams.get(number)
+        if stream is None:
+            return None
         if kind == messages.ITEM:
             stream.arrive(rest[0])
-        elif kind == messages.VALUE:
-            raise WireError(f"a single answer to stream {stream.number}")
         else:
-            del self._streams[stream.number]
+            self._streams.pop(number, None)
             stream.end(rest[0] if kind == messages.FAULT else None)
         return stream
 
-    def fail(self, make_error: Callable[[], Exception]) -> Iterable[Call | Stream]:
-        """End everything that is open with an error of its own; what was ended."""
-        calls = [call for call in self._calls.values() if not call.abandoned]
-        streams = list(self._streams.values())
+    def fail(self, make_error: Callable[[], Exception]) -> None:
+        """End everything that is open with an error of its own. Nothing is opened any more."""
+        calls, streams = list(self._calls.values()), list(self._streams.values())
         self._calls.clear()
         self._streams.clear()
         for call in calls:
             call.finish(fault=make_error())
         for stream in streams:
             stream.end(make_error())
-        return [*calls, *streams]

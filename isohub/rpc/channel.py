@@ -1,19 +1,16 @@
 """The blocking connection to one worker.
 
-Requests leave by one ZeroMQ socket and answers arrive on another, so a thread can send while another one waits. Of the
-threads that wait, one reads the socket for all: its own answer reaches it without waking anybody, the answers of the others
-wake them, and when it leaves it hands the reading over. The worker's death arrives on the same socket, so there is nothing
-else to watch.
+Requests leave by one ZeroMQ socket and answers arrive on another, so a thread can send while another one waits; which of those
+that wait reads the socket is the matter of ``turns``. The worker's death arrives on the same socket, so there is nothing else to
+watch.
 """
 
 from __future__ import annotations
 
 import os
-import queue
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -23,13 +20,16 @@ import zmq
 
 from isohub.errors import CallTimeout, IsohubError, ProtocolError, StaleObject, UnsupportedValue
 from isohub.rpc.calls import Call, Calls, Stream
+from isohub.rpc.futures import Futures
 from isohub.rpc.proxy import Proxies, RemoteObject
 from isohub.rpc.raised import remote_error
 from isohub.rpc.releases import Releases
+from isohub.rpc.turns import Turns
 from isohub_worker import messages
-from isohub_worker.codec import CannotEncode, Decoder, Encoder, Unavailable
+from isohub_worker.arena import Inlet, Outlet
+from isohub_worker.codec import CannotEncode, Decoder, Encoder
 from isohub_worker.faults import Fault, read_fault
-from isohub_worker.messages import WireError
+from isohub_worker.messages import Unavailable, WireError
 
 __all__ = ["Channel"]
 
@@ -55,6 +55,7 @@ class Channel:
         log: where the worker's output goes.
         tail: answers the last lines of that.
         timeout: seconds that a call may take; None for no limit.
+        arena: file descriptors of this side's arena and of the worker's, and their size; None to send all in frames.
         kill: ends the worker process; called when it breaks the protocol.
     """
 
@@ -67,6 +68,7 @@ class Channel:
         log: Path,
         tail: Callable[[], str],
         timeout: float | None,
+        arena: tuple[int, int, int] | None,
         kill: Callable[[], None],
     ) -> None:
         self.name = name
@@ -88,16 +90,20 @@ class Channel:
         self._wake_endpoint = f"inproc://isohub-{id(self)}"
         self._inbox.bind(self._wake_endpoint)
         self._sending = threading.Lock()
-        self._reading = threading.Lock()
-        self._parked: dict[threading.Lock, Call | Stream] = {}
+        self._sender: int | None = None  # the thread that has the lock
+        self._turns = Turns(self._read)
         self._calls = Calls()
         self._releases = Releases(self._flush_releases)
         self._proxies = Proxies(self, self._releases)
-        self._encoder = Encoder(self._proxies.reference)
-        self._decoder = Decoder(self._proxies.resolve, place=False)
-        self._futures: queue.SimpleQueue[tuple[Call, Future[Any], float | None] | None] = queue.SimpleQueue()
-        self._answered: deque[tuple[Call, Future[Any]]] = deque()
-        self._pump: threading.Thread | None = None
+        self._outlet: Outlet | None = None
+        self._inlet: Inlet | None = None
+        if arena is not None:
+            to_worker, from_worker, size = arena
+            self._outlet = Outlet(os.dup(to_worker), size)
+            self._inlet = Inlet(os.dup(from_worker), size, on_dead=self._releases.request)
+        self._encoder = Encoder(self._proxies.reference, self._outlet)
+        self._decoder = Decoder(self._proxies.resolve, place=False, inlet=self._inlet)
+        self._futures = Futures(lambda call, deadline: self._wait(call, deadline, "submit"), self._error)
         # The word on why nothing works any more; set once, by the first that knows.
         self._violation: WireError | None = None
         self._death: Callable[[], IsohubError] | None = None
@@ -145,17 +151,19 @@ class Channel:
     ) -> Future[Any]:
         """Like `call`, but answers at once, with a future; what cannot be sent still raises here."""
         future: Future[Any] = Future()
-        call = self._calls.open_call(on_done=lambda done: self._answered.append((done, future)))
+        call = self._calls.open_call(on_done=lambda done: self._futures.done(done, future))
         self._request(call.number, op, target, args, kwargs or {})
-        self._futures.put((call, future, self._deadline()))
-        self._start_pump()
+        self._futures.add(call, self._deadline())
         return future
 
-    def open_stream(self, target: RemoteObject) -> Stream:
-        """Ask for the items of the iterator `target`; `next_item` reads them, and the stream ends with the proxy."""
+    def read_ahead(self, target: RemoteObject) -> None:
+        """From now on `next_item` reads the items of the iterator `target` from a stream, which ends with the proxy."""
+        self.require_alive()
+        self._proxies.open_stream(target, self._open_stream)
+
+    def _open_stream(self, target: RemoteObject) -> Stream:
         stream = self._calls.open_stream()
         self._request(stream.number, "stream", target, (stream.first_credit,), {})
-        self._proxies.read_ahead(target, stream.number)
         return stream
 
     def next_item(self, stream: Stream) -> Any:
@@ -165,9 +173,17 @@ class Channel:
             StopIteration: there is none.
             RemoteError: the iterator over there raised. Otherwise as `call`.
         """
-        self._wait(stream, self._deadline(), "next")
-        if stream.items:
-            item = stream.items.popleft()
+        self._require_own_thread()
+        if os.getpid() != self._pid:
+            self.require_alive()
+        while True:
+            self._wait(stream, self._deadline(), "next")
+            try:
+                item = stream.items.popleft()
+            except IndexError:
+                if stream.ended and not stream.items:
+                    break
+                continue  # another thread took the item that this one was woken for
             more = stream.more()
             if more and self._death is None:
                 self._send([messages.MORE, stream.number, more])
@@ -181,6 +197,7 @@ class Channel:
         self, number: int, op: str, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
         try:
+            self._require_own_thread()
             self.require_alive()
             # Packed here, a target skips the codec's search for what it might be.
             reference = None if target is None else self._proxies.reference(target)
@@ -205,6 +222,17 @@ class Channel:
             raise StaleObject(
                 f"this process is a fork of the one that loaded {self.name}; the worker serves only that one",
                 hint="load it in this process",
+            )
+
+    def _require_own_thread(self) -> None:
+        """Raise if this thread is in the middle of taking in an answer, or of sending: then it cannot wait for another one.
+
+        A finalizer may run there. And what a worker sends may be made so that handling it asks the worker something.
+        """
+        if self._turns.mine or self._sender == threading.get_ident():
+            raise IsohubError(
+                f"a finalizer used an object of {self.name} while this thread was busy with its worker",
+                hint="let another thread do it, or do it before the last reference is gone",
             )
 
     def _unsupported(
@@ -235,48 +263,42 @@ class Channel:
     # ---- sending
 
     def _send(self, message: list[Any]) -> None:
-        frames = self._encoder.encode(message)
-        with self._sending:
-            if self._releases:
-                self._transmit(self._release_message())
-            self._transmit(frames)
+        # Before the message is made: what it names cannot be among what was dropped by then.
+        if self._releases or (self._inlet is not None and self._inlet.has_dead):
+            self._flush_releases()
+        self._transmit(self._encoder.encode(message))
 
     def _flush_releases(self) -> None:
-        with self._sending:
-            if self._releases and self._death is None and os.getpid() == self._pid:
-                self._transmit(self._release_message())
-
-    def _release_message(self) -> list[Any]:
+        if self._death is not None or os.getpid() != self._pid:
+            return
         objects, streams = self._releases.take()
         for stream in streams:
             self._calls.close_stream(stream)
-        return self._encoder.encode([messages.RELEASE, objects, streams])
+        blocks = [] if self._inlet is None else self._inlet.take_dead()
+        self._transmit(self._encoder.encode([messages.RELEASE, objects, streams, blocks]))
 
     def _transmit(self, frames: list[Any]) -> None:
-        while self._death is None and not self._outbox.closed:
+        with self._sending:
+            self._sender = threading.get_ident()
             try:
-                self._outbox.send_multipart(frames, zmq.NOBLOCK)
-            except zmq.Again:
-                # Nobody is connected: not yet, in the worker's first instants, or not any more.
-                self._outbox.poll(_RETRY_MS, zmq.POLLOUT)
-            else:
-                return
+                while self._death is None and not self._outbox.closed:
+                    try:
+                        self._outbox.send_multipart(frames, zmq.NOBLOCK)
+                    except zmq.Again:
+                        # Nobody is connected: not yet, in the worker's first instants, or not any more.
+                        self._outbox.poll(_RETRY_MS, zmq.POLLOUT)
+                    else:
+                        return
+            finally:
+                self._sender = None
 
     # ---- waiting
 
     def _wait(self, pending: Call | Stream, deadline: float | None, what: str) -> None:
-        """Until `pending` is ready, reading for everybody while nobody else does."""
         try:
-            while not pending.ready:
-                if self._reading.acquire(blocking=False):
-                    try:
-                        in_time = self._read_until(pending, deadline)
-                    finally:
-                        self._reading.release()
-                        self._settle_futures()
-                else:
-                    in_time = self._park(pending, deadline)
-                if not in_time and not pending.ready:
+            while not self._turns.wait(pending, deadline):
+                # A call whose answer came at the last moment cannot be abandoned any more: it is as good as ready.
+                if not isinstance(pending, Call) or self._calls.abandon(pending):
                     raise CallTimeout(
                         f"{self.name} did not answer within {self._timeout:g} s ({what})",
                         log=self._log,
@@ -286,24 +308,16 @@ class Channel:
             if isinstance(pending, Call):
                 self._calls.abandon(pending)
             raise
-        finally:
-            self._hand_over()
 
-    def _read_until(self, pending: Call | Stream, deadline: float | None) -> bool:
-        """Read the socket until `pending` is ready or a future is answered; False when the deadline came first.
-
-        Called by whoever holds the reading lock.
-        """
-        while not pending.ready and not self._answered:
-            if self._death is not None:
-                self._bury()
-                break
-            frames = self._receive(deadline)
-            if frames is None:
-                return False
-            arrived = self._apply(frames)
-            if arrived is not None and arrived is not pending:
-                self._unpark(arrived)
+    def _read(self, deadline: float | None) -> bool:
+        """Take in one message, or the death of the worker; False if the deadline came first."""
+        if self._death is not None:
+            self._bury()
+            return True
+        frames = self._receive(deadline)
+        if frames is None:
+            return False
+        self._apply(frames)
         return True
 
     def _receive(self, deadline: float | None) -> list[Any] | None:
@@ -318,10 +332,10 @@ class Channel:
             frames.append(frame.buffer)
         return frames
 
-    def _apply(self, frames: list[Any]) -> Call | Stream | None:
-        """Let a message take effect; what is ready by it."""
+    def _apply(self, frames: list[Any]) -> None:
+        """Let a message take effect."""
         if frames == [b""] or self._violation is not None:
-            return None  # somebody's wake-up call; or what a worker says that is being ended
+            return  # somebody's wake-up call; or what a worker says that is being ended
         try:
             try:
                 message = messages.check(self._decoder.decode(frames), messages.FROM_WORKER)
@@ -329,78 +343,26 @@ class Channel:
                     message[2] = read_fault(message[2])
             except Unavailable as error:
                 unsupported = UnsupportedValue(f"the answer of {self.name} cannot be held here: {error}")
-                message = [messages.FAULT, error.message[1], unsupported]
-            return self._calls.receive(message)
+                kind, number, *_ = messages.check(error.message, messages.FROM_WORKER)
+                if kind not in (messages.VALUE, messages.FAULT, messages.ITEM):
+                    raise WireError(f"a value in a message of kind {kind}") from None
+                message = [messages.FAULT, number, unsupported]
+            if message[0] == messages.FREED:
+                self._free(message[1])
+                return
+            answered = self._calls.receive(message)
         except WireError as error:
             self._violation = error
             self._kill()
-            return None
+        else:
+            if answered is not None:
+                self._turns.arrived(answered)
 
-    def _park(self, pending: Call | Stream, deadline: float | None) -> bool:
-        """Sleep until somebody wakes this thread; False when the deadline came first."""
-        alarm = threading.Lock()
-        alarm.acquire()
-        self._parked[alarm] = pending
-        # Only now can the reader that leaves see this thread; if it left before, there is nobody to wait for.
-        if pending.ready or not self._reading.locked():
-            self._parked.pop(alarm, None)
-            return True
-        try:
-            return alarm.acquire(timeout=-1 if deadline is None else max(0, deadline - time.monotonic()))
-        finally:
-            self._parked.pop(alarm, None)
-
-    def _unpark(self, arrived: Call | Stream) -> None:
-        for alarm, pending in list(self._parked.items()):
-            if pending is arrived and self._parked.pop(alarm, None) is not None:
-                alarm.release()
-
-    def _hand_over(self) -> None:
-        """If nobody reads, wake one of the threads that wait, for it to read from now on."""
-        if self._parked and not self._reading.locked():
-            self._wake_one()
-
-    def _wake_one(self) -> None:
-        try:
-            alarm, _ = self._parked.popitem()
-        except KeyError:
-            return
-        alarm.release()
-
-    # ---- futures
-
-    def _settle_futures(self) -> None:
-        """Give answers to their futures. Never under a lock: what people hang on a future may call the worker again."""
-        while self._answered:
-            self._hand_over()
-            try:
-                call, future = self._answered.popleft()
-            except IndexError:
-                return
-            if not future.set_running_or_notify_cancel():
-                continue
-            if call.fault is not None:
-                future.set_exception(self._error(call.fault))
-            else:
-                future.set_result(call.value)
-
-    def _start_pump(self) -> None:
-        with self._sending:
-            if self._pump is None and not self._buried:
-                self._pump = threading.Thread(
-                    target=self._wait_for_futures, name="isohub-futures", daemon=True
-                )
-                self._pump.start()
-
-    def _wait_for_futures(self) -> None:
-        """Be the one that waits for answers which no thread waits for."""
-        while (entry := self._futures.get()) is not None:
-            call, future, deadline = entry
-            try:
-                self._wait(call, deadline, "submit")
-            except CallTimeout as error:
-                if future.set_running_or_notify_cancel():
-                    future.set_exception(error)
+    def _free(self, blocks: list[Any]) -> None:
+        for block in blocks:
+            if self._outlet is None or type(block) is not int:
+                raise WireError(f"the worker gives back a block of an arena, which is {type(block).__name__}")
+            self._outlet.free(block)
 
     # ---- beginning and end
 
@@ -412,7 +374,7 @@ class Channel:
             CallTimeout: nothing came.
             IsohubError: the worker ended first; the error that `die` was given.
         """
-        with self._reading:
+        with self._turns:
             frames: list[Any] | None = [b""]
             while frames == [b""] and self._death is None:
                 frames = self._receive(time.monotonic() + seconds)
@@ -425,13 +387,16 @@ class Channel:
                 )
             try:
                 hello = messages.check(self._decoder.decode(frames), messages.FROM_WORKER)
-            except WireError as error:
+            except (WireError, Unavailable) as error:
                 raise ProtocolError(
                     f"the worker of {self.name} started with nonsense: {error}", log=self._log
                 ) from None
-        if hello[:3] != [messages.HELLO, messages.PROTOCOL, self._key]:
+        kind, *fields = hello
+        if kind != messages.HELLO or fields[1:2] != [self._key]:
+            raise ProtocolError(f"what started as the worker of {self.name} is something else", log=self._log)
+        if fields[0] != messages.PROTOCOL:
             raise ProtocolError(
-                f"the worker of {self.name} speaks protocol {hello[1]!r}, not {messages.PROTOCOL}",
+                f"the worker of {self.name} speaks protocol {fields[0]}, not {messages.PROTOCOL}",
                 log=self._log,
             )
 
@@ -449,27 +414,25 @@ class Channel:
         with _Context.instance().socket(zmq.PUSH) as waker:
             waker.connect(self._wake_endpoint)
             waker.send(b"")
-        with self._reading:
+        with self._turns:
             self._bury()
-        with self._sending, self._reading:
-            self._futures.put(None)
+        self._futures.close()
+        with self._sending, self._turns:
             self._outbox.close()
             self._inbox.close()
-        self._settle_futures()
 
     def _bury(self) -> None:
-        """Take in what the worker still said, then fail the rest. Called by whoever holds the reading lock."""
+        """Take in what the worker still said, then fail the rest. Called by whoever reads."""
         if self._buried:
             return
         assert self._death is not None
         while self._inbox.poll(_DRAIN_MS):
             frames = self._receive(None)
-            if frames is not None and (arrived := self._apply(frames)) is not None:
-                self._unpark(arrived)
+            if frames is not None:
+                self._apply(frames)
         self._buried = True
         self._calls.fail(self._death)
-        while self._parked:
-            self._wake_one()
+        self._turns.wake_all()
 
 
 def _grad_mode() -> int:

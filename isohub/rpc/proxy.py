@@ -6,8 +6,11 @@ The class of a proxy is made here, from a closed list of special methods that th
 
 from __future__ import annotations
 
+import copy
 import inspect
+import threading
 import weakref
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -17,8 +20,8 @@ from msgpack import ExtType
 
 from isohub.errors import ForeignObject, StaleObject, UnsupportedValue
 from isohub.rpc.releases import Releases
-from isohub_worker.codec import METHOD, NUMBER, OBJECT, REFERENCE
-from isohub_worker.faults import builtin_base
+from isohub_worker.faults import builtin_base, plain_args
+from isohub_worker.forms import METHOD, NUMBER, OBJECT, REFERENCE
 from isohub_worker.messages import WireError
 from isohub_worker.specials import CALL, SPECIALS
 
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from isohub.rpc.calls import Stream
     from isohub.rpc.channel import Channel
 
-__all__ = ["Proxies", "RemoteMethod", "RemoteObject", "submit"]
+__all__ = ["Proxies", "RemoteMethod", "RemoteObject", "RemoteType", "submit"]
 
 # Looked up by libraries that would like to know how to treat an object. A proxy is none of what they mean, and says so
 # without asking the worker.
@@ -59,6 +62,9 @@ class RemoteObject:
 
     def __setattr__(self, name: str, value: Any) -> None:
         self._isohub_channel.call("setattr", self, (name, value))
+        if name in self._isohub_type.methods:
+            # Over there it hides the method now, so here it must be asked for.
+            _set(self, "_isohub_type", self._isohub_type.without(name))
 
     def __delattr__(self, name: str) -> None:
         self._isohub_channel.call("delattr", self, (name,))
@@ -106,6 +112,7 @@ class RemoteMethod(RemoteObject):
     def _make(cls, owner: RemoteObject, name: str) -> RemoteMethod:
         self = object.__new__(cls)
         _set(self, "_isohub_channel", owner._isohub_channel)
+        _set(self, "_isohub_type", _METHOD_TYPE)
         _set(self, "_isohub_owner", owner)
         _set(self, "_isohub_method", name)
         return self
@@ -120,11 +127,6 @@ class RemoteMethod(RemoteObject):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._isohub_channel.call("method", self._isohub_owner, (self._isohub_method, *args), kwargs)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith(_PROBES):
-            raise AttributeError(name)
-        return self._isohub_channel.call("getattr", self, (name,))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RemoteMethod):
@@ -169,6 +171,12 @@ class RemoteType:
         self.methods = frozenset(methods)
         self.proxy_class = _proxy_class(name, frozenset(specials))
 
+    def without(self, method: str) -> RemoteType:
+        """The same type for an object that hides `method` behind an attribute of its own."""
+        other = copy.copy(self)
+        other.methods = self.methods - {method}
+        return other
+
 
 class Proxies:
     """The remote objects of one channel, each there once.
@@ -182,7 +190,9 @@ class Proxies:
         self._channel = channel
         self._releases = releases
         self._types: dict[int, RemoteType] = {}
-        self._known: dict[int, _Reference] = {}
+        self._known: dict[int, _Reference] = {}  # changed by `resolve` alone, which one thread at a time runs
+        self._dead: deque[_Reference] = deque()
+        self._opening = threading.RLock()
 
     def resolve(self, code: int, payload: bytes) -> RemoteObject:
         """The proxy that the worker's reference stands for.
@@ -192,35 +202,46 @@ class Proxies:
         """
         if code != OBJECT:
             raise WireError(f"a worker does not send extension {code}")
+        self._forget_dead()
         number, type_number = REFERENCE.unpack_from(payload)
         if len(payload) > REFERENCE.size:
             self._types[type_number] = RemoteType(msgpack.unpackb(payload[REFERENCE.size :]))
+        remote_type = self._types.get(type_number)
+        if remote_type is None:
+            raise WireError(f"type {type_number} was never described")
         known = self._known.get(number)
         proxy = None if known is None else known()
         if proxy is None:
-            remote_type = self._types.get(type_number)
-            if remote_type is None:
-                raise WireError(f"type {type_number} was never described")
             proxy = object.__new__(remote_type.proxy_class)
             _set(proxy, "_isohub_channel", self._channel)
             _set(proxy, "_isohub_number", number)
-            _set(proxy, "_isohub_type", remote_type)
             _set(proxy, "_isohub_stream", None)
-            known = self._known[number] = _Reference(proxy, self._forget)
+            known = self._known[number] = _Reference(proxy, self._note_death)
             known.number, known.count, known.stream = number, 0, None
         assert known is not None
+        _set(proxy, "_isohub_type", remote_type)
         known.count += 1
         return proxy
 
-    def _forget(self, reference: _Reference) -> None:
-        # Runs wherever the garbage collector is. A new proxy for the same object may have taken its place already.
-        if self._known.get(reference.number) is reference:
-            del self._known[reference.number]
+    def _note_death(self, reference: _Reference) -> None:
+        # Runs wherever the garbage collector is.
+        self._dead.append(reference)
         self._releases.add(reference.number, reference.count, reference.stream)
 
-    def read_ahead(self, iterator: RemoteObject, stream: int) -> None:
-        """Stream number `stream` reads ahead of `iterator`, and ends with it."""
-        self._known[iterator._isohub_number].stream = stream
+    def _forget_dead(self) -> None:
+        while self._dead:
+            reference = self._dead.popleft()
+            # A new proxy for the same object may have taken its place already.
+            if self._known.get(reference.number) is reference:
+                del self._known[reference.number]
+
+    def open_stream(self, iterator: RemoteObject, open: Callable[[RemoteObject], Stream]) -> None:
+        """Have a stream read ahead of `iterator`, if there is none yet; it ends with the proxy."""
+        with self._opening:
+            if iterator._isohub_stream is None:
+                stream = open(iterator)
+                self._known[iterator._isohub_number].stream = stream.number
+                _set(iterator, "_isohub_stream", stream)
 
     def reference(self, value: object) -> ExtType | None:
         """The extension that stands for `value`, if it is a remote object; None if it is not.
@@ -311,9 +332,9 @@ def _call(self: RemoteObject, /, *args: Any, **kwargs: Any) -> Any:
 
 def _iter(self: RemoteObject) -> RemoteObject:
     iterator = self if hasattr(type(self), "__next__") else self._isohub_channel.call("iter", self)
-    if isinstance(iterator, RemoteObject) and iterator._isohub_stream is None:
+    if isinstance(iterator, RemoteObject):
         # From here on items are fetched ahead. A bare next() fetches just one, so that it mixes with send().
-        _set(iterator, "_isohub_stream", iterator._isohub_channel.open_stream(iterator))
+        iterator._isohub_channel.read_ahead(iterator)
     return iterator
 
 
@@ -323,8 +344,10 @@ def _next(self: RemoteObject) -> Any:
     return self._isohub_channel.next_item(self._isohub_stream)
 
 
-def _exit(self: RemoteObject, kind: type[BaseException] | None, error: object, traceback: object) -> Any:
-    raised = None if kind is None else (builtin_base(kind), str(error))
+def _exit(
+    self: RemoteObject, kind: type[BaseException] | None, error: BaseException | None, traceback: object
+) -> Any:
+    raised = None if kind is None or error is None else (builtin_base(kind), str(error), plain_args(error))
     return self._isohub_channel.call("special", self, ("__exit__", raised))
 
 
@@ -372,3 +395,6 @@ def _signature(self: RemoteObject) -> inspect.Signature | None:
     return inspect.Signature(
         parameters, return_annotation=empty if returned is None else _Shown(str(returned))
     )
+
+
+_METHOD_TYPE = RemoteType(["method", [], []])

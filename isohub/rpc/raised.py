@@ -30,8 +30,11 @@ def remote_error(fault: Fault, log: Path | None, tail: Callable[[], str]) -> Rem
     )
     if fault.args is not None:
         error.args = fault.args
-    if isinstance(error, OSError) and fault.args is not None and len(fault.args) >= 2:
-        error.errno, error.strerror = fault.args[:2]
+        try:
+            # What the built-in error makes of its arguments: errno, filename, value, start ...
+            BUILTIN_ERRORS.get(fault.base, Exception).__init__(error, *fault.args)
+        except (TypeError, OverflowError):
+            pass  # a subclass over there was made from other arguments than its base
     error.__cause__ = RemoteTraceback(_cause(fault, log, error.tail))
     return error
 

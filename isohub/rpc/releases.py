@@ -50,6 +50,10 @@ class Releases:
         if stream is not None:
             self._streams.append(stream)
         self._objects.append((number, count))
+        self.request()
+
+    def request(self) -> None:
+        """See to it that `flush` is called soon. Safe in a finalizer."""
         if not self._requested:
             self._requested = True
             _requests.put(self)
@@ -60,8 +64,7 @@ class Releases:
 
     def _flush_late(self) -> None:
         self._requested = False
-        if self:
-            self._flush()
+        self._flush()
 
 
 def _drained(notes: deque[_Note]) -> Iterator[_Note]:

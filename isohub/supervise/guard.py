@@ -12,6 +12,8 @@ import os
 import signal
 import sys
 
+__all__ = ["main"]
+
 
 def main() -> None:
     groups: set[int] = set()

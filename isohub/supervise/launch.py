@@ -13,15 +13,16 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import isohub_worker
 
-__all__ = ["Process", "launch"]
+__all__ = ["Process", "anonymous_file", "launch"]
 
 _GUARD = Path(__file__).with_name("guard.py")
 
@@ -45,9 +46,14 @@ class Process:
         Returns:
             The exit status; negative for the signal that killed it.
         """
+        try:
+            # Not reaped yet: until it is, nobody else can be given its number, which is the group's.
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        except ChildProcessError:
+            pass  # the host reaps every child itself: the status is lost
+        self._kill_group()
         status = self._popen.wait()
         self._control.close()
-        self._kill_group()
         _guard.forget(self.pid)
         return status
 
@@ -71,12 +77,18 @@ class Process:
     def _kill_group(self) -> None:
         try:
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # the group is empty
+        except (ProcessLookupError, PermissionError):
+            pass  # nobody is left in it, or nobody that is ours to kill
 
 
 def launch(
-    python: Path, boot: Mapping[str, Any], *, environ: Mapping[str, str], log: int, cwd: Path | None = None
+    python: Path,
+    boot: Mapping[str, Any],
+    *,
+    environ: Mapping[str, str],
+    log: int,
+    inherit: Sequence[int] = (),
+    cwd: Path | None = None,
 ) -> Process:
     """Start a worker with the interpreter `python`.
 
@@ -86,6 +98,7 @@ def launch(
         boot: the boot record; see ``isohub_worker.loop``.
         environ: all of the worker's process environment.
         log: file descriptor that its output goes to.
+        inherit: file descriptors that it gets under their own numbers.
         cwd: its working directory; None for the host's.
 
     Raises:
@@ -102,7 +115,7 @@ def launch(
                 stderr=log,
                 cwd=cwd,
                 env=dict(environ),
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno(), *inherit],
                 start_new_session=True,
             )
         _guard.remember(python, popen.pid)
@@ -115,39 +128,60 @@ def launch(
     return Process(popen, ours)
 
 
+def anonymous_file(size: int) -> int:
+    """A file without a name, to be shared with a worker; it takes memory only where it is written to.
+
+    Returns:
+        Its file descriptor, which the caller closes.
+    """
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("isohub", os.MFD_CLOEXEC)
+    else:
+        fd, path = tempfile.mkstemp(prefix="isohub-")
+        os.unlink(path)  # noqa: PTH108
+    os.ftruncate(fd, size)
+    return fd
+
+
 class _Guard:
     """The guard process of this host, started with the first worker; see ``guard``."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._popen: subprocess.Popen[bytes] | None = None
+        self._groups: set[int] = set()
 
     def remember(self, python: Path, group: int) -> None:
         with self._lock:
-            if self._popen is None:
-                # A worker's interpreter, since the host's may be embedded in something that is no Python at all.
-                self._popen = subprocess.Popen(
-                    [str(python), "-I", "-S", str(_GUARD)],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,
-                )
-            self._tell(self._popen, f"+{group}\n")
+            self._groups.add(group)
+            if self._popen is not None and self._tell(self._popen, f"+{group}\n"):
+                return
+            # A worker's interpreter, since the host's may be embedded in something that is no Python at all.
+            self._popen = subprocess.Popen(
+                [str(python), "-I", "-S", str(_GUARD)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            self._tell(self._popen, "".join(f"+{known}\n" for known in self._groups))
 
     def forget(self, group: int) -> None:
         with self._lock:
+            self._groups.discard(group)
             if self._popen is not None:
                 self._tell(self._popen, f"-{group}\n")
 
-    def _tell(self, popen: subprocess.Popen[bytes], line: str) -> None:
+    def _tell(self, popen: subprocess.Popen[bytes], lines: str) -> bool:
         assert popen.stdin is not None
         try:
-            popen.stdin.write(line.encode())
+            popen.stdin.write(lines.encode())
             popen.stdin.flush()
         except BrokenPipeError:
-            # Somebody killed it. What it knew is lost, but new workers are guarded again.
+            # Somebody killed it; the next worker brings another one.
             self._dismiss()
+            return False
+        return True
 
     def dismiss(self) -> None:
         """The host ends in good order: so does the guard."""
@@ -167,6 +201,7 @@ class _Guard:
         """In a forked child: let go of the pipe, or the host's death would not close it."""
         popen, self._popen = self._popen, None
         self._lock = threading.Lock()
+        self._groups = set()
         if popen is not None and popen.stdin is not None:
             os.close(popen.stdin.fileno())
             popen.returncode = 0  # not this process's child, so not to be waited for

@@ -14,7 +14,7 @@ from typing import Any
 
 from isohub.errors import HubClosed, IsohubError, WorkerDied
 from isohub.rpc.channel import Channel
-from isohub.supervise.launch import Process, launch
+from isohub.supervise.launch import Process, anonymous_file, launch
 from isohub.supervise.lifecycle import Event, Lifecycle, State
 from isohub.supervise.logs import last_lines, new_log
 
@@ -33,12 +33,14 @@ class Worker:
         python: the interpreter of its environment.
         name: what it is called in messages, such as ``owner/repo@main``.
         repo_dir: the folder with the hubconf.
+        prelude: a Python file that runs before the hubconf.
         environ: all of its process environment.
         logs: the folder for its log.
         hub_dir: where torch keeps weights, if that is not torch's own choice.
         threads: how many calls it does at once.
         arrays_as_tensors: see ``isohub_worker.dispatch``.
         timeout: seconds that a call may take; None for no limit.
+        shared_memory: bytes of shared memory for large tensors, each way; 0 sends them through the sockets.
 
     Raises:
         WorkerDied: it ended while it started.
@@ -54,10 +56,12 @@ class Worker:
         repo_dir: Path,
         environ: Mapping[str, str],
         logs: Path,
+        prelude: Path | None = None,
         hub_dir: Path | None = None,
         threads: int = 1,
         arrays_as_tensors: bool = False,
         timeout: float | None = None,
+        shared_memory: int = 0,
     ) -> None:
         self.name = name
         self.returncode: int | None = None
@@ -70,6 +74,8 @@ class Worker:
         self._folder = Path(tempfile.mkdtemp(prefix="isohub-", dir=_short_temporary_folder()))
         log, self.log = new_log(logs, name)
         key = secrets.token_hex(16)
+        arenas = [anonymous_file(shared_memory) for _ in range(2)] if shared_memory else []
+        arena = (arenas[0], arenas[1], shared_memory) if arenas else None
         self.channel = Channel(
             self._folder,
             name=name,
@@ -77,6 +83,7 @@ class Worker:
             log=self.log,
             tail=lambda: last_lines(self.log),
             timeout=timeout,
+            arena=arena,
             kill=self._kill,
         )
         boot = {
@@ -84,12 +91,17 @@ class Worker:
             "replies": self.channel.replies,
             "key": key,
             "threads": threads,
+            "arena": arena,
             "repo_dir": str(repo_dir),
+            "prelude": None if prelude is None else str(prelude),
             "hub_dir": None if hub_dir is None else str(hub_dir),
             "arrays_as_tensors": arrays_as_tensors,
         }
         self._watcher = threading.Thread(
-            target=self._watch, args=(python, boot, environ, log), name=f"isohub-watch {name}", daemon=True
+            target=self._watch,
+            args=(python, boot, environ, log, arenas),
+            name=f"isohub-watch {name}",
+            daemon=True,
         )
         self._watcher.start()
         try:
@@ -135,13 +147,16 @@ class Worker:
         if self._process is not None:
             self._process.kill()
 
-    def _watch(self, python: Path, boot: dict[str, Any], environ: Mapping[str, str], log: int) -> None:
+    def _watch(
+        self, python: Path, boot: dict[str, Any], environ: Mapping[str, str], log: int, arenas: list[int]
+    ) -> None:
         try:
-            self._process = launch(python, boot, environ=environ, log=log)
+            self._process = launch(python, boot, environ=environ, log=log, inherit=arenas)
         except OSError as error:
             self._launch_error = error
         finally:
-            os.close(log)
+            for fd in (log, *arenas):
+                os.close(fd)
             self._launched.set()
         if self._process is not None:
             self.returncode = self._process.wait()

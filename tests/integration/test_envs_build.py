@@ -66,7 +66,7 @@ def test_what_a_built_environment_has(settings: Settings, tree: Tree) -> None:
         ("net", "(scale=1.0)", "A net."),
     ]
     assert [entry.name for entry in environment.entry_points] == ["Net", "net", "net.with.dots"]
-    # The requirement file bounds what is required, and adds nothing.
+    # The requirement file bounds what is required, and adds nothing that nobody imports.
     assert sorted(manifest.packages) == ["msgpack", "numpy", "pyzmq", "six"]
     assert manifest.packages["numpy"].startswith("1.24.")
     assert manifest.versions["numpy"] == manifest.packages["numpy"]
@@ -74,6 +74,7 @@ def test_what_a_built_environment_has(settings: Settings, tree: Tree) -> None:
     assert [(item.text, item.origin) for item in manifest.requirements] == [
         ("numpy", "hubconf.py:1"),
         ("six", "hubconf.py:1"),
+        ("numpy", "hubconf.py:5"),
         ("msgpack>=1.0.5", "isohub's worker"),
         ("pyzmq>=22.3", "isohub's worker"),
     ]
@@ -83,8 +84,8 @@ def test_what_a_built_environment_has(settings: Settings, tree: Tree) -> None:
     paths = ask(environment, "sys.path")
     assert isinstance(paths, list)
     assert all(path.startswith(str(environment.path)) for path in paths if "site-packages" in path)
-    # No pip, no setuptools: nothing that nobody asked for.
-    assert ask(environment, "__import__('importlib.util').util.find_spec('pip') is None") is True
+    # No setuptools: nothing that nobody asked for.
+    assert ask(environment, "__import__('importlib.util').util.find_spec('setuptools') is None") is True
     # The working copy is a copy, and the tree stays as it was.
     assert (environment.repo_dir / "models.py").read_text() == MODELS
     assert sorted(path.name for path in tree.path.iterdir()) == [
@@ -321,3 +322,11 @@ def test_a_list_of_all(settings: Settings, tree: Tree) -> None:
     ]
     store.remove(store.list()[1])
     assert store.list() == [environment]
+
+
+def test_another_build_of_torch_is_another_request(settings: Settings, tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "repo", {"hubconf.py": "def f(): pass\n"})
+    provide(settings, tree)
+    store = EnvironmentStore(settings)
+    assert store.find(tree, EnvironmentRequest()) is not None
+    assert store.find(tree, EnvironmentRequest(torch_backend="cpu")) is None

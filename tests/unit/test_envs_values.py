@@ -14,7 +14,8 @@ from isohub.envs.buildlog import BuildLog, masked
 from isohub.envs.folder import folder_name
 from isohub.envs.lock import LockedPackage, parse_lock
 from isohub.envs.manifest import EntryPoint, Manifest, Planned, read_manifest, write_manifest
-from isohub.errors import BuildError
+from isohub.envs.request import EnvironmentRequest
+from isohub.errors import BuildError, ConfigError
 
 LOCK = """\
 lock-version = "1.0"
@@ -58,7 +59,7 @@ def test_a_lock() -> None:
     lock = parse_lock(LOCK)
     assert lock.packages == (
         LockedPackage("attrs", "1.0"),
-        LockedPackage("local", ""),
+        LockedPackage("local", "", built=True),
         LockedPackage("pyyaml", "6.0"),
     )
     assert lock.version("PyYAML") == "6.0"
@@ -169,3 +170,14 @@ def test_a_manifest_of_another_kind(tmp_path: Path, change: dict[str, object]) -
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(BuildError, match="damaged"):
         read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("backend", [None, "auto", "cpu", "cu126", "cu92", "rocm6.4", "rocm6.2.4", "xpu"])
+def test_builds_of_torch(backend: str | None) -> None:
+    assert EnvironmentRequest(torch_backend=backend).torch_backend == backend
+
+
+@pytest.mark.parametrize("backend", ["", "gpu", "cuda", "cu", "CPU", "--index-url", "cu126 "])
+def test_what_is_no_build_of_torch(backend: str) -> None:
+    with pytest.raises(ConfigError, match="torch_backend"):
+        EnvironmentRequest(torch_backend=backend)

@@ -1,4 +1,5 @@
-"""The worker's way in, run as ``python -I .../isohub_worker/__main__.py serve FD`` or ``describe REPO_DIR OUT_JSON``.
+"""The worker's way in, run as ``python -I .../isohub_worker/__main__.py`` with ``serve FD``,
+``describe REPO_DIR OUT_JSON [PRELUDE]`` or ``smoke REPO_DIR CHECK [PRELUDE]``.
 
 The package is loaded by its location, so that nothing that lies beside it on the host's side gets on ``sys.path``.
 """
@@ -30,6 +31,10 @@ if __name__ == "__main__":
         from isohub_worker.describe import main as describe
 
         describe(*arguments)
+    elif command == "smoke":
+        from isohub_worker.smoke import main as smoke
+
+        smoke(*arguments)
     else:
         from isohub_worker.loop import main as serve
 

@@ -1,4 +1,4 @@
-"""``describe REPO_DIR OUT_JSON``: import the hubconf once and write down what it offers.
+"""``describe REPO_DIR OUT_JSON [PRELUDE]``: import the hubconf once and write down what it offers.
 
 The answer is a JSON object: ``entry_points`` (a list of ``name``, ``signature``, ``doc``) and ``versions``; or ``error``, with
 ``type``, ``message``, ``traceback`` and ``missing``, the module that was not found, if that is what it was.
@@ -14,17 +14,18 @@ import traceback
 from typing import Any
 
 from . import hubconf
+from .faults import fault_of
 from .parent import die_with_parent
 
 __all__ = ["main"]
 
 
-def main(repo_dir: str, out: str) -> None:
+def main(repo_dir: str, out: str, prelude: str | None = None) -> None:
     die_with_parent()
     pid = os.getpid()
     answer: dict[str, Any]
     try:
-        module = hubconf.import_hubconf(repo_dir)
+        module = hubconf.import_hubconf(repo_dir, prelude)
         entries = [_entry(name, getattr(module, name)) for name in hubconf.names(module)]
         answer = {"entry_points": entries, "versions": _versions()}
     except BaseException as error:
@@ -37,16 +38,19 @@ def main(repo_dir: str, out: str) -> None:
     with open(partial, "w", encoding="utf-8") as file:
         json.dump(answer, file)
     os.replace(partial, out)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # Threads that the hubconf left behind do not keep this process.
-    os._exit(0)
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        # Whatever the hubconf made of these files. Threads that it left behind do not keep this process.
+        os._exit(0)
 
 
 def _entry(name: str, entry: Any) -> dict[str, str | None]:
     try:
         signature = str(inspect.signature(entry))
-    except (TypeError, ValueError):
+    except Exception:
+        # It has none, or one of its defaults cannot be shown.
         signature = None
     # torch.hub.help shows __doc__ as it is.
     doc = getattr(entry, "__doc__", None)
@@ -55,10 +59,11 @@ def _entry(name: str, entry: Any) -> dict[str, str | None]:
 
 def _error(error: BaseException) -> dict[str, str | None]:
     missing = error.name if isinstance(error, ImportError) and not os.path.isabs(error.name or "") else None
+    fault = fault_of(error)
     return {
         "type": type(error).__name__,
-        "message": str(error),
-        "traceback": "".join(traceback.format_exception(type(error), error, error.__traceback__)),
+        "message": fault.message,
+        "traceback": fault.traceback,
         "missing": missing if isinstance(error, ModuleNotFoundError) else None,
     }
 
@@ -68,6 +73,6 @@ def _versions() -> dict[str, str | None]:
         if name not in sys.modules:
             try:
                 __import__(name)
-            except ImportError:
-                continue
+            except Exception:
+                continue  # what does not import has no version here
     return hubconf.versions()

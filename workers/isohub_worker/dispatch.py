@@ -9,6 +9,7 @@ import inspect
 import operator
 import sys
 from contextlib import AbstractContextManager, nullcontext
+from types import MethodType
 from typing import Any, Callable
 
 from . import hubconf
@@ -27,10 +28,14 @@ class Dispatcher:
         hub_dir: where torch keeps weights; None leaves that to torch.
         arrays_as_tensors: whether arrays among the arguments of a ``torch.nn.Module`` become tensors, because the host
             has no torch to make tensors with.
+        prelude: a Python file that runs before the hubconf.
     """
 
-    def __init__(self, repo_dir: str, hub_dir: str | None, arrays_as_tensors: bool) -> None:
+    def __init__(
+        self, repo_dir: str, hub_dir: str | None, arrays_as_tensors: bool, prelude: str | None = None
+    ) -> None:
         self._repo_dir = repo_dir
+        self._prelude = prelude
         self._hub_dir = hub_dir
         self._arrays_as_tensors = arrays_as_tensors
         self._hubconf: Any = None
@@ -56,7 +61,7 @@ class Dispatcher:
         """Import the hubconf; the versions of what it brought in."""
         if self._hub_dir is not None:
             hubconf.set_hub_dir(self._hub_dir)
-        self._hubconf = hubconf.import_hubconf(self._repo_dir)
+        self._hubconf = hubconf.import_hubconf(self._repo_dir, self._prelude)
         return hubconf.versions()
 
     def load(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -83,9 +88,14 @@ def _special(worker: Dispatcher, target: Any, args: tuple[Any, ...], kwargs: dic
     return getattr(type(target), name)(target, *args[1:])
 
 
-def _raised_here(base: str, message: str) -> tuple[Any, BaseException, None]:
+def _raised_here(base: str, message: str, args: tuple[Any, ...] | None) -> tuple[Any, BaseException, None]:
     """The exception that ended the host's ``with`` block, as the nearest thing there is here."""
-    error: BaseException = BUILTIN_ERRORS.get(base, Exception)(message)
+    cls = BUILTIN_ERRORS.get(base, Exception)
+    try:
+        error = cls(message) if args is None else cls(*args)
+    except TypeError:
+        # It is made from other arguments, as the Unicode errors are.
+        error = ValueError(message) if issubclass(cls, ValueError) else Exception(message)
     return type(error), error, None
 
 
@@ -142,8 +152,10 @@ def _annotation(annotation: Any) -> str | None:
 
 def _is_module(target: Any) -> bool:
     torch = sys.modules.get("torch")
-    owner = getattr(target, "__self__", target)
-    return torch is not None and hasattr(torch, "nn") and isinstance(owner, torch.nn.Module)
+    if torch is None or not hasattr(torch, "nn"):
+        return False
+    owner = target.__self__ if isinstance(target, MethodType) else target
+    return isinstance(owner, torch.nn.Module)
 
 
 def _with_tensors(value: Any) -> Any:

@@ -8,14 +8,17 @@ from typing import Any, NamedTuple
 
 from .messages import WireError
 
-__all__ = ["BUILTIN_ERRORS", "Fault", "builtin_base", "fault_of", "read_fault"]
+__all__ = ["BUILTIN_ERRORS", "Fault", "builtin_base", "fault_of", "plain_args", "read_fault"]
 
 # Only these can be the base of what the host raises. SystemExit, KeyboardInterrupt and their like stay out: code in a
-# worker does not end the host.
+# worker does not end the host. So does ExceptionGroup, which is made from exceptions, and those do not cross.
 BUILTIN_ERRORS = {
     name: item
     for name, item in vars(builtins).items()
-    if isinstance(item, type) and issubclass(item, Exception) and item.__name__ == name
+    if isinstance(item, type)
+    and issubclass(item, Exception)
+    and item.__name__ == name
+    and not name.endswith("Group")
 }
 
 
@@ -26,7 +29,7 @@ class Fault(NamedTuple):
         type_name: qualified name of its class.
         base: the name of the nearest built-in exception among its bases, "Exception" at the least.
         message: ``str(exception)``.
-        args: its arguments where they are plain values, else None.
+        args: its arguments where they are plain values, else None; those of an OSError with the file's name.
         traceback: as Python prints it, with causes.
     """
 
@@ -40,13 +43,26 @@ class Fault(NamedTuple):
 def fault_of(error: BaseException) -> Fault:
     cls = type(error)
     name = cls.__qualname__ if cls.__module__ == "builtins" else "%s.%s" % (cls.__module__, cls.__qualname__)
+    # What follows runs the exception's own code, which may raise whatever it likes.
     try:
         message = str(error)
-    except Exception as broken:
+    except BaseException as broken:
         message = "<its text cannot be made: %s>" % type(broken).__name__
-    plain = all(type(arg) in (str, int, float, bool, bytes, type(None)) for arg in error.args)
-    text = "".join(traceback.format_exception(cls, error, _own_frames(error)))
-    return Fault(name, builtin_base(cls), message, tuple(error.args) if plain else None, text)
+    try:
+        text = "".join(traceback.format_exception(cls, error, _own_frames(error)))
+    except BaseException as broken:
+        text = "<its traceback cannot be made: %s>" % type(broken).__name__
+    return Fault(name, builtin_base(cls), message, plain_args(error), text)
+
+
+def plain_args(error: BaseException) -> tuple[Any, ...] | None:
+    """The arguments of `error`, if they are plain values; those of an OSError with the file's name."""
+    # Not error.args, which a subclass may have made something else of.
+    args: tuple[Any, ...] = BaseException.args.__get__(error)  # type: ignore[attr-defined]
+    if isinstance(error, OSError) and len(args) == 2 and error.filename is not None:
+        args = (*args, error.filename)
+    plain = all(type(arg) in (str, int, float, bool, bytes, type(None)) for arg in args)
+    return args if plain else None
 
 
 def builtin_base(cls: type) -> str:

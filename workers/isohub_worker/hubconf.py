@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import runpy
 import sys
 from types import ModuleType
 from typing import Any, Callable
@@ -15,10 +16,16 @@ class EntryPointMissing(Exception):
     """The hubconf has no callable of that name."""
 
 
-def import_hubconf(repo_dir: str) -> ModuleType:
-    """Import ``hubconf.py`` from `repo_dir`, which stays first on ``sys.path``: models import lazily."""
+def import_hubconf(repo_dir: str, prelude: str | None = None) -> ModuleType:
+    """Import ``hubconf.py`` from `repo_dir`, which stays first on ``sys.path``: models import lazily.
+
+    Args:
+        prelude: a Python file that runs before it.
+    """
     if repo_dir not in sys.path:
         sys.path.insert(0, repo_dir)
+    if prelude is not None:
+        runpy.run_path(prelude, run_name="isohub_prelude")
     spec = importlib.util.spec_from_file_location("hubconf", os.path.join(repo_dir, "hubconf.py"))
     assert spec is not None
     assert spec.loader is not None

@@ -6,7 +6,7 @@ import importlib
 import sys
 from typing import Any
 
-from .messages import WireError
+from .messages import Unavailable, WireError
 
 __all__ = ["image_form", "read_image"]
 
@@ -43,18 +43,35 @@ def read_image(mode: Any, width: Any, height: Any, pixels: Any, palette: Any) ->
     if mode not in _MODES or type(pixels) is not bytes or type(width) is not int or type(height) is not int:
         raise WireError("an image of mode %.20r" % (mode,))
     dtype, bands = _MODES[mode]
+    if min(width, height) < 0 or len(pixels) != height * _row_size(dtype, bands, width):
+        # Before anything is made as large as the peer says.
+        raise WireError("an image of %d x %d pixels in %d bytes" % (width, height, len(pixels)))
+    if palette is not None and (
+        type(palette) is not list or any(type(value) is not int for value in palette)
+    ):
+        raise WireError("a palette is a list of numbers")
     try:
         pil = importlib.import_module("PIL.Image")
     except ImportError:
         return _as_array(dtype, bands, width, height, pixels)
     image = pil.frombytes(mode, (width, height), pixels)
     if palette is not None:
-        image.putpalette(palette)
+        image.putpalette(bytes(palette))
     return image
 
 
+def _row_size(dtype: str | None, bands: int, width: int) -> int:
+    """How many bytes a row of pixels takes."""
+    if dtype is None:
+        return (width + 7) // 8
+    return width * bands * {"uint8": 1, "uint16": 2}.get(dtype, 4)
+
+
 def _as_array(dtype: str | None, bands: int, width: int, height: int, pixels: bytes) -> Any:
-    numpy = importlib.import_module("numpy")
+    try:
+        numpy = importlib.import_module("numpy")
+    except ImportError:
+        raise Unavailable("a value is an image, and there is no Pillow and no numpy to hold it") from None
     if dtype is None:
         rows = numpy.frombuffer(pixels, "uint8").reshape(height, -1)
         return numpy.unpackbits(rows, axis=1)[:, :width].astype(bool)

@@ -24,14 +24,16 @@ from typing import Any
 import zmq
 
 from . import messages
-from .codec import CannotEncode, Decoder, Encoder, Unavailable
+from .arena import Inlet, Outlet
+from .codec import CannotEncode, Decoder, Encoder
 from .dispatch import Dispatcher
 from .faults import fault_of
-from .objects import ObjectTable
+from .messages import Unavailable
+from .objects import Kept, ObjectTable
 from .parent import die_with_parent
 from .streams import Stream, Streams
 
-__all__ = ["main"]
+__all__ = ["Server", "main"]
 
 # How long what a repository registered to happen at exit may take.
 _GRACE = 1.0
@@ -54,7 +56,8 @@ class Server:
 
     Args:
         boot: the boot record; ``requests`` and ``replies`` are endpoints, ``key`` is the word that proves who connects,
-            ``threads`` the number of calls done at once, and the rest is the dispatcher's.
+            ``threads`` the number of calls done at once, ``arena`` (the file descriptors of the host's arena and of the
+            worker's, and their size) or None, and the rest is the dispatcher's.
     """
 
     def __init__(self, boot: dict[str, Any]) -> None:
@@ -67,10 +70,17 @@ class Server:
             sock.connect(endpoint)
         self._key = boot["key"]
         self._pid = os.getpid()
-        self._dispatcher = Dispatcher(boot["repo_dir"], boot["hub_dir"], boot["arrays_as_tensors"])
+        self._dispatcher = Dispatcher(
+            boot["repo_dir"], boot["hub_dir"], boot["arrays_as_tensors"], boot["prelude"]
+        )
         self._objects = ObjectTable()
-        self._encoder = Encoder(self._objects.reference)
-        self._decoder = Decoder(self._objects.resolve, place=True)
+        self._outlet: Outlet | None = None
+        self._inlet: Inlet | None = None
+        if boot["arena"] is not None:
+            from_host, to_host, size = boot["arena"]
+            self._inlet, self._outlet = Inlet(from_host, size), Outlet(to_host, size)
+        self._encoder = Encoder(self._objects.reference, self._outlet)
+        self._decoder = Decoder(self._objects.resolve, place=True, inlet=self._inlet)
         self._pool = ThreadPoolExecutor(boot["threads"]) if boot["threads"] > 1 else None
         self._streams = Streams(self._step, self._pool)
         # Encoding is inside it too: the description of a type must leave before the first message that relies on it.
@@ -103,25 +113,34 @@ class Server:
         except Unavailable as error:
             self._send([messages.FAULT, error.message[1], list(fault_of(error))])
             return
-        kind, *fields = message
+        kind = message[0]
         if kind == messages.REQUEST:
-            if fields[1] == "stream":
-                self._open_stream(*fields)
+            if message[2] == "stream":
+                self._open_stream(*message[1:])
             elif self._pool is None:
-                self._do(*fields)
+                self._do(message)
             else:
-                self._pool.submit(self._do, *fields)
+                self._pool.submit(self._do, message)
         elif kind == messages.RELEASE:
-            dropped, closed = fields
-            self._objects.release(dropped)
-            for call in closed:
-                self._streams.close(call)
+            self._release(*message[1:])
         else:
-            self._streams.more(*fields)
+            self._streams.more(*message[1:])
 
-    def _do(self, call: int, op: str, target: Any, args: Any, kwargs: Any, grad: int) -> None:
+    def _release(self, objects: list[Any], streams: list[int], blocks: list[int]) -> None:
+        self._objects.release(objects)
+        for call in streams:
+            self._streams.close(call)
+        for block in blocks:
+            if self._outlet is not None:
+                self._outlet.free(block)
+
+    def _do(self, message: list[Any]) -> None:
+        _, call, op, target, args, kwargs, grad = message
         try:
             value = self._dispatcher.do(op, target, args, kwargs, grad)
+            # What the call does not keep dies here, so that its space in the arena goes back with the answer.
+            message.clear()
+            del target, args, kwargs
         except BaseException as error:
             # SystemExit and KeyboardInterrupt too: code in a worker ends neither the worker nor the host by raising.
             self._send([messages.FAULT, call, list(fault_of(error))])
@@ -154,7 +173,7 @@ class Server:
             self._send([kind, call, value])
         except CannotEncode:
             # Only a container that contains itself, or is nested without end: it stays here and is referred to.
-            self._send([kind, call, self._objects.reference(value)])
+            self._send([kind, call, Kept(value)])
         except BaseException as error:
             # A value that cannot be looked at: its own code raised while it was being packed.
             self._send([messages.FAULT, call, list(fault_of(error))])
@@ -164,7 +183,16 @@ class Server:
             # The repository forked, and its child came back here as if it were the worker.
             os._exit(0)
         with self._sending:
-            self._outbox.send_multipart(self._encoder.encode(message))
+            dead = self._inlet.take_dead() if self._inlet is not None else []
+            if dead:
+                self._outbox.send_multipart(self._encoder.encode([messages.FREED, dead]))
+            try:
+                frames = self._encoder.encode(message)
+            except BaseException:
+                self._objects.not_sent()
+                raise
+            self._objects.sent()
+            self._outbox.send_multipart(frames)
 
 
 def _read_boot(control: socket.socket) -> dict[str, Any]:
@@ -188,7 +216,10 @@ def _go_with_host(control: socket.socket) -> None:
     timer = threading.Timer(_GRACE, os._exit, (0,))
     timer.daemon = True
     timer.start()
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
+    try:
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        # Whatever the repository made of these.
+        os._exit(0)

@@ -6,8 +6,10 @@ kind, another length or another type in a field is refused before anything acts 
 Host to worker::
 
     [REQUEST, call, op, target, args, kwargs, grad]   do `op` on `target`; answered by VALUE or FAULT, or by a stream
-    [RELEASE, [[object, count], ...], [call, ...]]    the host dropped `object`, which it had been sent `count` times, and
-                                                      reads no more of the stream that `call` opened
+    [RELEASE, [[object, count], ...], [call, ...], [block, ...]]
+                                                      the host dropped `object`, which it had been sent `count` times,
+                                                      reads no more of the stream that `call` opened, and looks no more at
+                                                      `block` of the worker's arena
     [MORE, call, count]                               the stream may send `count` more items
 
 Worker to host::
@@ -17,6 +19,7 @@ Worker to host::
     [FAULT, call, fault]                              the call or the stream raised; see ``faults``
     [ITEM, call, value]                               one item of a stream
     [END, call]                                       the stream has no more items
+    [FREED, [block, ...]]                             the worker looks no more at `block` of the host's arena
 
 Over all of it: the host never sends before HELLO, a call is answered once, and a stream never sends more items than the
 host has asked for.
@@ -29,6 +32,7 @@ from typing import Any
 __all__ = [
     "END",
     "FAULT",
+    "FREED",
     "FROM_HOST",
     "FROM_WORKER",
     "GRAD",
@@ -41,6 +45,7 @@ __all__ = [
     "RELEASE",
     "REQUEST",
     "VALUE",
+    "Unavailable",
     "WireError",
     "check",
 ]
@@ -48,7 +53,7 @@ __all__ = [
 PROTOCOL = 1
 
 REQUEST, RELEASE, MORE = 1, 2, 3
-HELLO, VALUE, FAULT, ITEM, END = 16, 17, 18, 19, 20
+HELLO, VALUE, FAULT, ITEM, END, FREED = 16, 17, 18, 19, 20, 21
 
 # The host's grad mode, which travels with each call.
 GRAD, NO_GRAD, INFERENCE = 0, 1, 2
@@ -56,7 +61,7 @@ GRAD, NO_GRAD, INFERENCE = 0, 1, 2
 _ANY = object
 FROM_HOST = {
     REQUEST: (int, str, _ANY, tuple, dict, int),
-    RELEASE: (list, list),
+    RELEASE: (list, list, list),
     MORE: (int, int),
 }
 FROM_WORKER = {
@@ -65,11 +70,22 @@ FROM_WORKER = {
     FAULT: (int, list),
     ITEM: (int, _ANY),
     END: (int,),
+    FREED: (list,),
 }
 
 
 class WireError(Exception):
     """The peer broke the protocol: what it sent is not a message of this version."""
+
+
+class Unavailable(Exception):
+    """This process cannot hold a value of the message, which is otherwise sound.
+
+    Attributes:
+        message: the rest of the message, with None in place of the value; set by the decoder.
+    """
+
+    message: Any = None
 
 
 def check(message: object, fields: dict[int, tuple[type, ...]]) -> list[Any]:
@@ -83,7 +99,8 @@ def check(message: object, fields: dict[int, tuple[type, ...]]) -> list[Any]:
     kind = message[0]
     types = fields.get(kind) if type(kind) is int else None
     if types is None:
-        raise WireError("unknown kind of message: %.40r" % (kind,))
+        # Not what it is, if it is no number: showing that may have a mind of its own.
+        raise WireError("unknown kind of message: %s" % (kind if type(kind) is int else type(kind).__name__))
     if len(message) != len(types) + 1:
         raise WireError("a message of kind %d has %d fields, not %d" % (kind, len(types), len(message) - 1))
     for position, (value, expected) in enumerate(zip(message[1:], types), 1):

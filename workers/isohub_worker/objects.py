@@ -14,11 +14,11 @@ from typing import Any, Iterable
 import msgpack
 from msgpack import ExtType
 
-from .codec import NUMBER, OBJECT, REFERENCE, Unavailable
-from .messages import WireError
+from .forms import NUMBER, OBJECT, REFERENCE
+from .messages import Unavailable, WireError
 from .specials import specials_of
 
-__all__ = ["ObjectTable"]
+__all__ = ["Kept", "ObjectTable"]
 
 _METHOD_TYPES = (
     types.FunctionType,
@@ -29,22 +29,40 @@ _METHOD_TYPES = (
 )
 
 
+class Kept:
+    """Stands for a value that is to be referred to, whatever form it has."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
 class ObjectTable:
-    """Numbers for objects, and back."""
+    """Numbers for objects, and back.
+
+    What `reference` answers counts as sent once `sent` is called; until then `not_sent` takes it back.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._held: dict[int, list[Any]] = {}  # number -> [object, times sent]
         self._numbers: dict[int, int] = {}  # id(object) -> number; valid while the object is held
-        self._types: dict[type, int] = {}
+        self._types: dict[tuple[type, frozenset[str]], int] = {}
+        self._methods: dict[type, frozenset[str]] = {}
         self._next = 1
+        # Of the message that is being made.
+        self._new_numbers: list[int] = []
+        self._new_types: list[tuple[type, frozenset[str]]] = []
 
     def reference(self, value: Any) -> ExtType:
         """The extension that stands for `value`, which the host now holds once more.
 
         Its payload is the number and the type, and the first time that a type is mentioned, its description.
         """
-        cls = type(value)
+        if type(value) is Kept:
+            value = value.value
+        kind = (type(value), self._hidden(value))
         with self._lock:
             number = self._numbers.get(id(value))
             if number is None:
@@ -53,11 +71,41 @@ class ObjectTable:
                 self._numbers[id(value)] = number
                 self._held[number] = [value, 0]
             self._held[number][1] += 1
-            known = self._types.get(cls)
+            self._new_numbers.append(number)
+            known = self._types.get(kind)
             if known is None:
-                known = self._types[cls] = len(self._types)
-                return ExtType(OBJECT, REFERENCE.pack(number, known) + msgpack.packb(_describe(cls)))
+                known = self._types[kind] = len(self._types)
+                self._new_types.append(kind)
+                return ExtType(OBJECT, REFERENCE.pack(number, known) + msgpack.packb(self._describe(*kind)))
         return ExtType(OBJECT, REFERENCE.pack(number, known))
+
+    def sent(self) -> None:
+        """The message is on its way: the host holds what it mentions, and knows the types that it describes."""
+        self._new_numbers.clear()
+        self._new_types.clear()
+
+    def not_sent(self) -> None:
+        """There will be no such message: forget that it mentioned anything."""
+        for kind in self._new_types:
+            del self._types[kind]
+        numbers = [(number, 1) for number in self._new_numbers]
+        self.sent()
+        self.release(numbers)
+
+    def _describe(self, cls: type, hidden: frozenset[str]) -> list[Any]:
+        """``[name, special methods, methods]``: enough for the host to make a proxy class without asking again."""
+        name = "%s.%s" % (cls.__module__, cls.__qualname__)
+        return [name, specials_of(cls), sorted(self._methods[cls] - hidden)]
+
+    def _hidden(self, value: Any) -> frozenset[str]:
+        """The methods of its class that `value` hides behind attributes of its own, which may be anything."""
+        methods = self._methods.get(type(value))
+        if methods is None:
+            methods = self._methods[type(value)] = _methods_of(type(value))
+        own = getattr(value, "__dict__", None) if methods else None
+        if type(own) is not dict:
+            return frozenset()
+        return frozenset(name for name in methods if name in own)
 
     def resolve(self, code: int, payload: bytes) -> Any:
         """The object, or the method of an object, that the host means.
@@ -98,8 +146,8 @@ class ObjectTable:
         return len(self._held)
 
 
-def _describe(cls: type) -> list[Any]:
-    """``[name, special methods, methods]``: enough for the host to make a proxy class without asking again."""
+def _methods_of(cls: type) -> frozenset[str]:
+    """The names that are methods of each instance of `cls` which does not hide them."""
     methods: set[str] = set()
     if getattr(cls, "__getattribute__", None) is object.__getattribute__:
         for base in reversed(cls.__mro__):
@@ -110,4 +158,4 @@ def _describe(cls: type) -> list[Any]:
                     methods.add(name)
                 else:
                     methods.discard(name)
-    return ["%s.%s" % (cls.__module__, cls.__qualname__), specials_of(cls), sorted(methods)]
+    return frozenset(methods)

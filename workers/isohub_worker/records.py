@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Collection, Iterable, Iterator
 
 __all__ = ["Record"]
 
@@ -21,16 +21,26 @@ class Record(tuple):  # type: ignore[type-arg]
     def __new__(cls, type_name: str, names: Iterable[str], values: Iterable[Any]) -> Record:
         self = super().__new__(cls, values)
         names = list(names)
-        if len(names) != len(self) or len(set(names)) != len(names) or cls._TYPE in names:
-            raise ValueError("a record needs one name for each of its values")
+        if len(names) != len(self) or not cls.can_have(names) or type(type_name) is not str:
+            raise ValueError("a record has a type's name and one name for each of its values")
         self.__dict__.update(zip(names, self))
         self.__dict__[cls._TYPE] = type_name
         return self
 
     @classmethod
+    def can_have(cls, names: Collection[Any]) -> bool:
+        """Whether a record can have fields of these names.
+
+        Not names like ``__array_interface__``: with those a peer would tell NumPy where in our memory to look.
+        """
+        fit = all(type(name) is str and name != cls._TYPE and not name.startswith("__") for name in names)
+        return fit and len(set(names)) == len(names)
+
+    @classmethod
     def type_name(cls, record: Record) -> str:
         """The qualified name of the class that `record` has on the other side."""
-        return str(record.__dict__[cls._TYPE])
+        name: str = record.__dict__[cls._TYPE]
+        return name
 
     if TYPE_CHECKING:
         # Which fields there are is known when a record arrives.

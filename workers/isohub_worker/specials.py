@@ -1,4 +1,8 @@
-"""The special methods that a remote object can have: the closed list that both sides know."""
+"""The special methods that a remote object can have: the closed list that both sides know.
+
+``__hash__`` is not among them: the host hashes a remote object while it takes in the set that it arrives in, and cannot call the
+worker meanwhile. So a remote object is hashed by its identity, or not at all if the object over there is not.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ _BINARY = "add sub mul matmul truediv floordiv mod divmod pow lshift rshift and 
 
 SPECIALS = frozenset(
     [CALL, *ITERATION]
-    + "__len__ __length_hint__ __bool__ __hash__ __contains__ __getitem__ __setitem__ __delitem__".split()
+    + "__len__ __length_hint__ __bool__ __contains__ __getitem__ __setitem__ __delitem__".split()
     + "__reversed__ __enter__ __exit__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__".split()
     + "__int__ __float__ __complex__ __index__ __round__ __trunc__ __floor__ __ceil__ __bytes__ __fspath__".split()
     + "__neg__ __pos__ __abs__ __invert__".split()

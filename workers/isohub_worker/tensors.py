@@ -4,25 +4,25 @@ An array lies on the wire as a span of bytes; the table has one row for each ten
 
     [framework, dtype, shape, strides, offset, buffer, device]
 
-`framework` is TORCH or NUMPY; `dtype` a name from a closed set (for NumPy also a type string or a list of fields); `shape` and
-`strides` count elements; `offset` counts bytes from the start of the buffer; `buffer` is an index into the message's buffers, or
--1 where there are no bytes at all; `device` is where the tensor is wanted in the worker, or None for the CPU.
+`framework` is TORCH or NUMPY; `dtype` is spelt as in ``dtypes``; `shape` and `strides` count elements; `offset` counts bytes from
+the start of the buffer; `buffer` is an index into the message's buffers, or -1 where there are no bytes at all; `device` is where
+the tensor is wanted in the worker, or None for the CPU.
 
 Two tensors of one message that look at overlapping memory share one buffer, so writing to one shows in the other, as it
 did where they came from. Nothing else is shared: each side owns what it has.
 
-A process without torch gets tensors as NumPy arrays, and a process without NumPy gets neither.
+A process without torch gets tensors as NumPy arrays, and a process without NumPy gets arrays as tensors.
 """
 
 from __future__ import annotations
 
 import ctypes
 import importlib
-import re
 import sys
 from typing import Any, Sequence
 
-from .messages import WireError
+from .dtypes import TORCH_DTYPES, has_no_width, installed, is_ml_dtype, numpy_dtype, numpy_spec, torch_name
+from .messages import Unavailable, WireError
 
 __all__ = [
     "NUMPY",
@@ -30,33 +30,14 @@ __all__ = [
     "TensorArgument",
     "TensorReader",
     "TensorWriter",
-    "Unavailable",
     "is_array",
     "is_tensor",
 ]
 
 TORCH, NUMPY = 0, 1
 
-_TORCH_DTYPES = frozenset(
-    """
-    bool uint8 int8 int16 int32 int64 uint16 uint32 uint64 float16 float32 float64 bfloat16 complex32 complex64 complex128
-    float8_e4m3fn float8_e5m2 float8_e4m3fnuz float8_e5m2fnuz float8_e8m0fnu
-    """.split()
-)
-# What NumPy spells with a dtype of the package ml_dtypes.
-_ML_DTYPES = frozenset(name for name in _TORCH_DTYPES if name.startswith(("bfloat", "float8")))
-_NUMPY_DTYPE = re.compile(r"[<>|=][biufcSUVmM]\d+(\[\d*[A-Za-z]+\])?\Z")
-_ALIGNMENT = 16
-
-
-class Unavailable(Exception):
-    """This process cannot hold a value of the message, which is otherwise sound.
-
-    Attributes:
-        message: the rest of the message, with None in place of the value; set by the decoder.
-    """
-
-    message: Any = None
+# Which items need more than the 8 bytes of alignment that the memory of a large message has.
+_WIDE = ("complex128", "<c16", ">c16")
 
 
 class TensorArgument:
@@ -95,7 +76,7 @@ class TensorWriter:
         """Take a torch tensor in. Returns its row in the table, or None if it has no form as bytes."""
         torch = sys.modules["torch"]
         name = str(tensor.dtype)[len("torch.") :]
-        if name not in _TORCH_DTYPES or tensor.layout != torch.strided or tensor.is_quantized:
+        if name not in TORCH_DTYPES or tensor.layout != torch.strided or tensor.is_quantized:
             return None
         device = None if tensor.device.type == "cpu" else str(tensor.device)
         if tensor.device.type == "meta":
@@ -115,11 +96,13 @@ class TensorWriter:
         numpy = sys.modules["numpy"]
         if array.dtype.hasobject or (type(array) is not numpy.ndarray and _has_more_than_bytes(array)):
             return None
-        dtype = _numpy_dtype_name(array.dtype)
+        dtype = numpy_spec(array.dtype)
+        if dtype is None or (has_no_width(array.dtype) and array.ndim > 0):
+            return None
         if framework == TORCH:
             array = array.astype(array.dtype.newbyteorder("="), copy=False)
             dtype = array.dtype.name
-            if dtype not in _TORCH_DTYPES:
+            if dtype not in TORCH_DTYPES:
                 return None
         if not (array.flags.c_contiguous or array.flags.f_contiguous):
             array = numpy.ascontiguousarray(array)
@@ -168,9 +151,11 @@ class _Memory:
     def view(self) -> memoryview:
         if len(self.rows) == 1 and self.rows[0][0] == TORCH and is_tensor(self.owners[0]):
             self._close_gaps(self.rows[0], self.owners[0])
-        array = (ctypes.c_ubyte * (self.end - self.start)).from_address(self.start)
+        size = self.end - self.start
+        # Rounded up, since ctypes remembers each length that it was ever asked for; nobody looks at what is too much.
+        array = (ctypes.c_ubyte * (-(-size // 4096) * 4096)).from_address(self.start)
         array._owners = self.owners  # type: ignore[attr-defined]
-        return memoryview(array).cast("B")
+        return memoryview(array).cast("B")[:size]
 
     def _close_gaps(self, row: list[Any], tensor: Any) -> None:
         """A few rows of a large tensor, which nothing else in the message shares, travel without what lies between."""
@@ -197,39 +182,58 @@ class TensorReader:
         self._table = table
         self._buffers = buffers
         self._place = place
+        self._wide = {row[5] for row in table if type(row) is list and len(row) == 7 and row[1] in _WIDE}
+        self._settled: dict[int, memoryview] = {}
 
     def read(self, index: int) -> Any:
         """The tensor or array of row `index`.
 
         Raises:
             WireError: the row is not one, or it leads out of its buffer.
-            Unavailable: neither torch nor NumPy is installed here.
+            Unavailable: nothing here can hold it, or not on the device that it is wanted on.
         """
         if not 0 <= index < len(self._table):
             raise WireError("tensor %d of %d" % (index, len(self._table)))
         framework, dtype, shape, strides, offset, buffer, device = _checked_row(self._table[index])
         data = self._buffer(buffer)
-        torch = _installed("torch") if framework == TORCH or _is_ml_dtype(dtype) else None
-        if torch is not None and (framework == TORCH or _installed("ml_dtypes") is None):
+        torch = installed("torch") if framework == TORCH or is_ml_dtype(dtype) else None
+        if torch is not None and (framework == TORCH or installed("ml_dtypes") is None):
             tensor = _read_torch(torch, dtype, shape, strides, offset, data)
-            return tensor.to(device) if device is not None and self._place else tensor
-        numpy = _installed("numpy")
-        if numpy is None:
-            wanted = "torch nor numpy" if framework == TORCH else "numpy"
-            raise Unavailable("a value of this call is an array, and there is no %s to hold it" % wanted)
-        return _read_numpy(numpy, dtype, shape, strides, offset, data)
+            return _placed(tensor, device) if device is not None and self._place else tensor
+        numpy = installed("numpy")
+        if numpy is not None:
+            return _read_numpy(numpy, dtype, shape, strides, offset, data)
+        torch, name = installed("torch"), torch_name(dtype)
+        if torch is None or name is None:
+            raise Unavailable("a value of this call is an array, and there is no numpy to hold it")
+        return _read_torch(torch, name, shape, strides, offset, data)
 
     def _buffer(self, index: int) -> memoryview | None:
         if index == -1:
             return None
         if not 0 <= index < len(self._buffers):
             raise WireError("buffer %d of %d" % (index, len(self._buffers)))
-        data = memoryview(self._buffers[index]).cast("B")
-        return memoryview(bytearray(data)) if data.readonly else data
+        data = self._settled.get(index)
+        if data is None:
+            data = memoryview(self._buffers[index]).cast("B")
+            # Settled once for all rows: those that share memory would not if each made a copy of its own.
+            alignment = 16 if index in self._wide else 8
+            data = memoryview(bytearray(data)) if data.readonly else _aligned(data, alignment)
+            self._settled[index] = data
+        return data
+
+
+def _placed(tensor: Any, device: str) -> Any:
+    try:
+        return tensor.to(device)
+    except (RuntimeError, AssertionError, MemoryError) as error:
+        raise Unavailable("a tensor cannot be put on %.40r: %s" % (device, error)) from error
 
 
 def _read_torch(torch: Any, name: str, shape: Any, strides: Any, offset: int, data: memoryview | None) -> Any:
-    dtype = getattr(torch, name, None) if name in _TORCH_DTYPES else None
+    if name not in TORCH_DTYPES:
+        raise WireError("unknown dtype %.40r" % (name,))
+    dtype = getattr(torch, name, None)
     if dtype is None:
         raise Unavailable("torch %s has no dtype %.40r" % (torch.__version__, name))
     if data is None:
@@ -252,28 +256,35 @@ def _read_torch(torch: Any, name: str, shape: Any, strides: Any, offset: int, da
 
 def _read_numpy(numpy: Any, spec: Any, shape: Any, strides: Any, offset: int, data: memoryview | None) -> Any:
     if spec == "complex32":
-        # NumPy has no half complex: read pairs of halves and widen them.
-        pairs = [stride * 2 for stride in strides]
-        parts = _read_numpy(numpy, "float16", [*shape, 2], [*pairs, 1], offset, data)
-        return numpy.ascontiguousarray(parts, dtype="float32").view("complex64")[..., 0]
-    dtype = _numpy_dtype(numpy, spec)
+        # NumPy has no half complex: widen the memory, of which the shape may show the same item any number of times.
+        flat = numpy.empty(0, "float16")
+        if data is not None:
+            size = _extent(shape, strides) * 4
+            _require_inside(offset, size, data)
+            flat = numpy.frombuffer(_aligned(data[offset : offset + size], 4), "float16")
+        spec, offset = "complex64", 0
+        data = data if data is None else memoryview(flat.astype("float32")).cast("B")
+    dtype = numpy_dtype(numpy, spec)
+    if has_no_width(dtype) and shape:
+        raise WireError("an array of %.40r" % (spec,))
     if data is None:
         if dtype.itemsize:
             _require_no_items(shape)
-        return numpy.empty(shape, dtype)
+        return numpy.zeros(shape, dtype)
     size = _extent(shape, strides) * dtype.itemsize
     _require_inside(offset, size, data)
-    data = _aligned(data[offset : offset + size], dtype.itemsize)
+    data = _aligned(data[offset : offset + size], dtype.alignment)
     return numpy.ndarray(shape, dtype, data, 0, [stride * dtype.itemsize for stride in strides])
 
 
-def _aligned(data: memoryview, itemsize: int) -> memoryview:
-    """`data`, or a copy of it if its items would lie across the boundaries that the processor likes.
+def _aligned(data: memoryview, alignment: int) -> memoryview:
+    """`data`, or a copy of it if it does not start on a boundary that the processor likes.
 
     A short message lies somewhere inside a larger receive buffer; a copy also lets go of that.
     """
-    address = ctypes.addressof(ctypes.c_char.from_buffer(data))
-    return data if address % min(_ALIGNMENT, itemsize or 1) == 0 else memoryview(bytearray(data))
+    if not data.nbytes or ctypes.addressof(ctypes.c_char.from_buffer(data)) % alignment == 0:
+        return data
+    return memoryview(bytearray(data))
 
 
 def _checked_row(row: object) -> tuple[int, Any, list[int], list[int], int, int, str | None]:
@@ -312,44 +323,3 @@ def _require_no_items(shape: Sequence[int]) -> None:
 def _has_more_than_bytes(array: Any) -> bool:
     numpy = sys.modules["numpy"]
     return not isinstance(array, (numpy.memmap, numpy.recarray))
-
-
-def _numpy_dtype_name(dtype: Any) -> Any:
-    if dtype.names is not None:
-        return [list(field) for field in dtype.descr]
-    return dtype.name if dtype.name in _ML_DTYPES else dtype.str
-
-
-def _is_ml_dtype(spec: Any) -> bool:
-    return isinstance(spec, str) and spec in _ML_DTYPES
-
-
-def _numpy_dtype(numpy: Any, spec: Any) -> Any:
-    if type(spec) is list:
-        return numpy.dtype([_numpy_field(numpy, field) for field in spec])
-    if _is_ml_dtype(spec):
-        ml_dtypes = _installed("ml_dtypes")
-        if ml_dtypes is None or not hasattr(ml_dtypes, spec):
-            raise Unavailable("there is no torch and no ml_dtypes to hold %s" % spec)
-        return numpy.dtype(getattr(ml_dtypes, spec))
-    if not (spec in _TORCH_DTYPES or _NUMPY_DTYPE.match(spec)):
-        raise WireError("unknown dtype %.40r" % (spec,))
-    return numpy.dtype(spec)
-
-
-def _numpy_field(numpy: Any, field: Any) -> tuple[Any, ...]:
-    if type(field) is not list or len(field) not in (2, 3) or type(field[0]) is not str:
-        raise WireError("a field of a dtype is %.80r" % (field,))
-    shape = field[2:]
-    for sizes in shape:
-        if type(sizes) not in (list, tuple) or any(type(size) is not int or size < 0 for size in sizes):
-            raise WireError("a field of a dtype is %.80r" % (field,))
-    return (field[0], _numpy_dtype(numpy, field[1]), *(tuple(sizes) for sizes in shape))
-
-
-def _installed(name: str) -> Any:
-    """The package `name`, imported at the first value that needs it; None where it is not installed."""
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        return None

@@ -1,0 +1,112 @@
+"""Of the threads that wait for answers one reads for all. No I/O.
+
+The answer of the one that reads reaches it without waking anybody; the answers of the others wake them; and when it leaves, it
+wakes one of those to go on reading.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Protocol
+
+__all__ = ["Awaited", "Turns"]
+
+
+class Awaited(Protocol):
+    """What a thread can wait for: something that becomes ready when somebody reads."""
+
+    @property
+    def ready(self) -> bool: ...
+
+
+class Turns:
+    """Who reads. As a context manager: nobody but this thread, which waits for its turn and wakes nobody after it.
+
+    Args:
+        read: takes in one message, which may make something ready; False if the deadline came first. One thread at a time
+            calls it.
+    """
+
+    def __init__(self, read: Callable[[float | None], bool]) -> None:
+        self._read = read
+        self._reading = threading.Lock()
+        self._reader: int | None = None
+        self._parked: dict[threading.Lock, Awaited] = {}
+
+    @property
+    def mine(self) -> bool:
+        """Whether this thread is the one that reads."""
+        return self._reader == threading.get_ident()
+
+    def wait(self, awaited: Awaited, deadline: float | None) -> bool:
+        """Until `awaited` is ready; False if the deadline came first."""
+        try:
+            while not awaited.ready:
+                if self._reading.acquire(blocking=False):
+                    in_time = self._read_until(awaited, deadline)
+                else:
+                    in_time = self._park(awaited, deadline)
+                if not in_time:
+                    return awaited.ready
+            return True
+        finally:
+            # The one that leaves may be the one that read, or the one that was woken to.
+            if self._parked and not self._reading.locked():
+                self._wake_one()
+
+    def arrived(self, awaited: Awaited) -> None:
+        """`awaited` is ready: wake whoever waits for it."""
+        # A copy, which is made in one go: others park meanwhile.
+        for alarm, waited_for in self._parked.copy().items():
+            if waited_for is awaited and self._parked.pop(alarm, None) is not None:
+                alarm.release()
+
+    def wake_all(self) -> None:
+        """Everything is ready."""
+        while self._parked:
+            self._wake_one()
+
+    def __enter__(self) -> Turns:
+        self._reading.acquire()
+        self._reader = threading.get_ident()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._reader = None
+        self._reading.release()
+
+    def _read_until(self, awaited: Awaited, deadline: float | None) -> bool:
+        self._reader = threading.get_ident()
+        try:
+            while not awaited.ready:
+                if not self._read(deadline):
+                    return False
+            return True
+        finally:
+            self._reader = None
+            self._reading.release()
+
+    def _park(self, awaited: Awaited, deadline: float | None) -> bool:
+        """Sleep until somebody wakes this thread; False if the deadline came first."""
+        alarm = threading.Lock()
+        alarm.acquire()
+        self._parked[alarm] = awaited
+        try:
+            # Only now can a reader that leaves see this thread; if it left before, there is nobody to wait for.
+            if awaited.ready or not self._reading.locked():
+                return True
+            return alarm.acquire(timeout=-1 if deadline is None else max(0, deadline - time.monotonic()))
+        finally:
+            self._parked.pop(alarm, None)
+
+    def _wake_one(self) -> None:
+        try:
+            alarm, _ = self._parked.popitem()
+        except KeyError:
+            return  # it was woken already
+        alarm.release()
