@@ -2,12 +2,13 @@
 
 The user file is ``config.toml`` in the user's configuration folder, the project file is ``isohub.toml`` in the working
 directory. The project file may come with a stranger's checkout, so it can only set what cannot hurt: it can neither send the
-user's tokens to another server, nor grant trust, nor move the caches.
+user's tokens to another server, nor grant trust, nor move the caches, nor name a program to run.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -19,6 +20,7 @@ from isohub.errors import ConfigError
 __all__ = ["Settings", "load_settings", "torch_home"]
 
 _PROJECT_KEYS = frozenset({"offline", "python", "timeout"})
+_VERSIONS = re.compile(r"[\d.,<>=!~*\s]+")
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,11 @@ def _read_file(path: Path, allowed: frozenset[str] | None) -> dict[str, Any]:
                 f"{path}: {key!r} cannot be set by a project, which may be a stranger's",
                 hint=f"set it in {_user_config_dir() / 'config.toml'} or pass it to isohub.Hub",
             )
+    if allowed is not None and not _VERSIONS.fullmatch(str(table.get("python", "3"))):
+        raise ConfigError(
+            f"{path}: python is {table['python']!r}; a project, which may be a stranger's, can only name versions",
+            hint='write it as in ">=3.8,<3.11"',
+        )
     return {key: _CONVERT[key](value, f"{path}: {key}") for key, value in table.items()}
 
 
