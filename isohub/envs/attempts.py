@@ -49,7 +49,8 @@ class Attempt:
         added: requirements that turned out to be missing.
         bounds: constraints that turned out to be needed.
         preferred: constraints that are given up if nothing meets them.
-        given_up: bounds of the plan's that gave way.
+        derived: constraints that follow from what was resolved, and are found anew whenever anything changes.
+        given_up: what gave way of the plan: a version first, then the requirement itself.
     """
 
     interpreter: Interpreter
@@ -57,6 +58,7 @@ class Attempt:
     added: tuple[Requirement, ...] = ()
     bounds: tuple[Requirement, ...] = ()
     preferred: tuple[Requirement, ...] = ()
+    derived: tuple[Requirement, ...] = ()
     given_up: frozenset[Requirement] = frozenset()
 
     def of(self, plan: Plan) -> Plan:
@@ -67,21 +69,30 @@ class Attempt:
         ]
         if self.as_of:
             notes.append(f"releases after {self.as_of} are left out: later ones do not work with this commit")
-        wanted = (_unbounded(item) if item in self.given_up else item for item in plan.requirements)
+        wanted = (self.form(item) for item in plan.requirements)
         return replace(
             plan,
-            requirements=(*wanted, *self.added),
+            requirements=(*(item for item in wanted if item is not None), *self.added),
             constraints=(
                 *(item for item in plan.constraints if item not in self.given_up),
                 *self.bounds,
                 *self.preferred,
+                *self.derived,
             ),
             notes=(*plan.notes, *notes),
         )
 
+    def form(self, item: Requirement) -> Requirement | None:
+        """What is left of a requirement of the plan's: itself, or itself in any version, or nothing."""
+        if item not in self.given_up:
+            return item
+        bare = _unbounded(item)
+        return None if bare in self.given_up else bare
+
     def __str__(self) -> str:
         releases = f"releases up to {self.as_of}" if self.as_of else "the latest releases"
-        changes = ", ".join(dict.fromkeys(item.text for item in (*self.added, *self.bounds, *self.preferred)))
+        changed = (*self.added, *self.bounds, *self.preferred, *self.derived)
+        changes = ", ".join(dict.fromkeys(item.text for item in changed))
         dropped = ", ".join(sorted({item.text for item in self.given_up}))
         return (
             f"Python {self.interpreter.version_text}, {releases}"
@@ -149,6 +160,7 @@ class Strategy:
         self._cuts = [committed + timedelta(days) for days in _CUTS] if committed else []
         self._today = today
         self._tried = {first}
+        self._remediable: set[int] = set()
 
     def after(self, failure: Failure) -> Attempt | None:
         """The next attempt; None if there is nothing left to try."""
@@ -160,16 +172,24 @@ class Strategy:
         for attempt in self._candidates(failure):
             if attempt not in self._tried:
                 self._tried.add(attempt)
+                if (attempt.as_of, attempt.interpreter) == (
+                    failure.attempt.as_of,
+                    failure.attempt.interpreter,
+                ):
+                    self._remediable.add(id(failure))
                 return attempt
         return None
 
     def error(self) -> ResolveError | BuildError:
         """What to raise at the end: the failure that tells most, with all the others listed in it.
 
-        An import that failed tells more than what did not even install, and the first of its kind more than what was tried
-        in its place.
+        An import that failed tells more than what did not even install, what had no remedy more than what was only the way
+        there, and the first of its kind more than what was tried in its place.
         """
-        telling = max(self.failures, key=lambda item: (item.stage, -self.failures.index(item)))
+        order = {id(item): index for index, item in enumerate(self.failures)}
+        telling = max(
+            self.failures, key=lambda item: (item.stage, id(item) not in self._remediable, -order[id(item)])
+        )
         error = telling.error
         if len(self.failures) > 1:
             rest = [item for item in self.failures if item is not telling]
@@ -178,32 +198,32 @@ class Strategy:
         return error
 
     def _candidates(self, failure: Failure) -> Iterator[Attempt]:
-        attempt = failure.attempt
+        attempt = replace(failure.attempt, derived=())
         if attempt.preferred and failure.stage == 0:
             yield replace(attempt, preferred=())
             return
         if len(attempt.added) + len(attempt.bounds) < _MOST_REMEDIES:
-            yield from self._remedied(failure)
+            yield from self._remedied(failure, attempt)
         build = needs_build(failure.text)
         if failure.stage == 0:
             python = needs_python(failure.text)
             if python:
                 yield from self._other_pythons(attempt, abi_minors(failure.text))
             if attempt.as_of is None and not build:
-                yield from self._giving_way(failure)
+                yield from self._giving_way(failure, attempt)
                 if not python:
                     return  # requirements that contradict each other do so among fewer releases as well
         elif failure.stage == 1 and not build:
             return  # what was found could not be fetched
         yield from self._later_cuts(attempt)
         if failure.stage < 2:
-            yield from self._giving_way(failure)
+            yield from self._giving_way(failure, attempt)
         if build and failure.stage < 2:
             # Slow, so it comes last: each Python may compile for minutes before it fails.
             yield from self._other_pythons(attempt, frozenset())
 
-    def _remedied(self, failure: Failure) -> Iterator[Attempt]:
-        attempt, lock = failure.attempt, failure.lock
+    def _remedied(self, failure: Failure, attempt: Attempt) -> Iterator[Attempt]:
+        lock = failure.lock
         if failure.stage != 2 or lock is None:
             return
         for name in (
@@ -225,18 +245,22 @@ class Strategy:
                     if remedy.fits(python.version_text):
                         yield replace(attempt, interpreter=python)
 
-    def _giving_way(self, failure: Failure) -> Iterator[Attempt]:
-        """Without the weakest of the bounds that the failure names."""
-        given_up = failure.attempt.given_up
+    def _giving_way(self, failure: Failure, attempt: Attempt) -> Iterator[Attempt]:
+        """Without the weakest of what the failure names and nobody insists on."""
         unmet_here = failure.stage > 0 or needs_python(failure.text) or needs_build(failure.text)
         below = Strength.WORD if unmet_here else Strength.FILE
-        stated = (*self._plan.requirements, *self._plan.constraints)
-        bounds = {item for item in stated if item.strength < below and _has_version(item)} - given_up
-        weak = {item for item in bounds if names(failure.text, item.name)} or bounds
+        left = {attempt.form(item) for item in self._plan.requirements} | {*self._plan.constraints}
+        weak = {
+            item
+            for item in left - attempt.given_up
+            if item is not None and item.strength < below and names(failure.text, item.name)
+        }
         if weak:
             weakest = min(item.strength for item in weak)
             dropped = {item for item in weak if item.strength == weakest}
-            yield replace(failure.attempt, given_up=given_up | dropped)
+            # A version gives way before the requirement itself does.
+            versions = {item for item in dropped if _unbounded(item) != item}
+            yield replace(attempt, given_up=attempt.given_up | (versions or dropped))
 
     def _other_pythons(self, attempt: Attempt, minors: frozenset[int]) -> Iterator[Attempt]:
         for python in by_nearness(self._pythons(), attempt.interpreter):
@@ -263,10 +287,6 @@ def python_of(day: date, pythons: Sequence[Interpreter], newest: Interpreter) ->
 def _released(minor: int) -> date:
     # Since 3.8 there has been a release every October.
     return date(2018, 6, 27) if minor <= 7 else date(2011 + minor, 10, 10)
-
-
-def _has_version(requirement: Requirement) -> bool:
-    return bool(ParsedRequirement(requirement.text).specifier)
 
 
 def _unbounded(requirement: Requirement) -> Requirement:

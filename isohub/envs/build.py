@@ -112,6 +112,8 @@ def install(
 def _hint(output: str) -> str | None:
     if "Hash mismatch" in output:
         return "the file is not the one that was locked: find out why the index serves another before trusting it"
+    if "failed to read directory" in output:
+        return "somebody removed files from uv's cache at the same time: try again, or: uv cache clean"
     if "Failed to build" in output or "build backend" in output:
         return 'no ready build fits this Python; an older version or another Python may: isohub.Hub(python="3.8")'
     return None

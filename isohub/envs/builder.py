@@ -213,7 +213,7 @@ class Builder:
                 raise _failed(resolved, error) from error
         asked = asked_of_pip(folder)
         if isinstance(outcome, ImportFailure):
-            raise _failed(resolved, self._import_error(outcome, asked), outcome, asked)
+            raise _failed(resolved, self._import_error(outcome, asked, resolved), outcome, asked)
         if asked:
             self._progress.say(
                 f"{self._tree.pin.repo} asked pip to install {', '.join(asked)}, which was not done; "
@@ -221,13 +221,16 @@ class Builder:
             )
         return outcome
 
-    def _import_error(self, failure: ImportFailure, asked: tuple[str, ...]) -> BuildError:
+    def _import_error(self, failure: ImportFailure, asked: tuple[str, ...], resolved: Resolved) -> BuildError:
         hint = "pin what fails with isohub.Hub(constraints=[...]), or take another Python: isohub.Hub(python=...)"
         if asked:
             hint = f"it asked pip to install {', '.join(asked)} while it was imported: isohub.Hub(requirements={[*asked]})"
         elif failure.missing:
-            name = next(iter(distributions_for(failure.missing)), failure.missing.split(".")[0])
-            hint = f'it needs {failure.missing}, which its dependencies do not name: isohub.Hub(requirements=["{name}"])'
+            first = failure.missing.split(".")[0]
+            name = next(iter(distributions_for(failure.missing)), first)
+            places = (item.origin for item in resolved.plan.imports if item.module.split(".")[0] == first)
+            importer = next(places, "something that is installed")
+            hint = f'{importer} imports {failure.missing}, which nothing names: isohub.Hub(requirements=["{name}"])'
         return BuildError(
             f"hubconf.py of {self._tree.pin.repo} does not import: {failure.type_name}: {failure.message}",
             step="import hubconf",

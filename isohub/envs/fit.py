@@ -37,7 +37,7 @@ from isohub.sources.tree import Tree
 __all__ = ["AttemptFailed", "Fitting", "Resolved"]
 
 _MOST_COMPANIONS = 4
-_REQUIREMENTS = ("added", "bounds", "preferred", "given_up")
+_REQUIREMENTS = ("added", "bounds", "preferred", "derived", "given_up")
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ class Fitting:
         attempt = resolved.attempt
         for bound in companion_bounds(resolved.lock):
             try:
-                return self._resolved(replace(attempt, bounds=(*attempt.bounds, bound), preferred=()), step)
+                return self._resolved(replace(attempt, derived=(*attempt.derived, bound), preferred=()), step)
             except ResolveError as error:
                 self._log.write(f"not with {bound.text} ({bound.origin}): {error.message}")
         return None
@@ -294,6 +294,7 @@ def _remembered(record: dict[str, Any], interpreters: Interpreters) -> Attempt |
             groups["added"],
             groups["bounds"],
             groups["preferred"],
+            groups["derived"],
             frozenset(groups["given_up"]),
         )
     except (KeyError, TypeError, ValueError):

@@ -133,6 +133,8 @@ class Calls:
 
     def abandon(self, call: Call) -> bool:
         """Nobody waits for `call` any more; its answer is dropped when it comes. False if it has come."""
+        if call.number in self._abandoned:
+            return True
         self._abandoned.add(call.number)
         if self._calls.pop(call.number, None) is not None:
             return True

@@ -299,15 +299,18 @@ class Channel:
             while not self._turns.wait(pending, deadline):
                 # A call whose answer came at the last moment cannot be abandoned any more: it is as good as ready.
                 if not isinstance(pending, Call) or self._calls.abandon(pending):
-                    raise CallTimeout(
-                        f"{self.name} did not answer within {self._timeout:g} s ({what})",
-                        log=self._log,
-                        hint="give the Hub a longer timeout, or look into the log for what the worker does",
-                    )
+                    break
+            else:
+                return
         except BaseException:
             if isinstance(pending, Call):
                 self._calls.abandon(pending)
             raise
+        raise CallTimeout(
+            f"{self.name} did not answer within {self._timeout:g} s ({what})",
+            log=self._log,
+            hint="give the Hub a longer timeout, or look into the log for what the worker does",
+        )
 
     def _read(self, deadline: float | None) -> bool:
         """Take in one message, or the death of the worker; False if the deadline came first."""
@@ -374,6 +377,13 @@ class Channel:
             CallTimeout: nothing came.
             IsohubError: the worker ended first; the error that `die` was given.
         """
+        try:
+            self._take_hello(seconds)
+        except ProtocolError:
+            self._kill()
+            raise
+
+    def _take_hello(self, seconds: float) -> None:
         with self._turns:
             frames: list[Any] | None = [b""]
             while frames == [b""] and self._death is None:

@@ -295,11 +295,35 @@ def test_a_requirement_file_that_contradicts_the_rest_does_not_give_way() -> Non
 def test_a_requirement_file_gives_way_where_nothing_here_can_meet_it() -> None:
     plan = replace(_BOUND, constraints=(_FILE,))
     steps = strategy(plan)
-    following = steps.after(unresolved(steps.first, WHEELS))
+    text = WHEELS.replace("torch==1.9.0", "scipy==1.2")
+    following = steps.after(unresolved(steps.first, text))
     while following is not None and not following.given_up:
-        following = steps.after(unresolved(following, WHEELS))
+        following = steps.after(unresolved(following, text))
     assert following is not None
     assert following.of(plan).constraints == ()
+
+
+def test_what_nobody_insists_on_gives_way_altogether() -> None:
+    optional = parse_requirement("xformers==0.0.18", "requirements.txt:8", Strength.FILE)
+    plan = replace(PLAN, requirements=(*PLAN.requirements, optional))
+    steps = strategy(plan, committed=None, pythons=[])
+    following = steps.after(unresolved(steps.first, "Failed to build `xformers==0.0.18`"))
+    assert following is not None
+    assert [item.text for item in following.of(plan).requirements] == ["torch", "xformers"]
+    following = steps.after(unresolved(following, "Failed to build `xformers==0.0.30`"))
+    assert following is not None
+    assert [item.text for item in following.of(plan).requirements] == ["torch"]
+    assert steps.after(unresolved(following, "Failed to build `xformers==0.0.30`")) is None
+
+
+def test_what_follows_from_a_resolution_is_found_anew() -> None:
+    derived = (parse_requirement("torch==2.11.*", "torchaudio 2.11.0 was compiled for it"),)
+    steps = strategy()
+    reason = "AttributeError: module 'torchaudio' has no attribute 'set_audio_backend'"
+    failure = unimported(replace(steps.first, derived=derived), reason, torch="2.11.0", torchaudio="2.11.0")
+    following = steps.after(failure)
+    assert following is not None
+    assert [item.text for item in following.of(PLAN).constraints] == ["torchaudio<2.9"]
 
 
 @pytest.mark.parametrize(
@@ -335,6 +359,16 @@ def test_the_error_lists_all_attempts_and_leads_with_the_most_telling() -> None:
         f"  Python 3.11.1, the latest releases: {WHEELS.strip()}",
         "  Python 3.8.1, releases up to 2021-06-10: TypeError: the second import",
     ]
+
+
+def test_what_was_remedied_tells_less_than_what_was_not() -> None:
+    steps = strategy(committed=None)
+    following = steps.after(unimported(steps.first, "No module named 'six'", "six"))
+    assert following is not None
+    assert (
+        steps.after(unimported(following, "No module named 'timm.old'", "timm.old", (), timm="1.0")) is None
+    )
+    assert steps.error().message == "does not import: No module named 'timm.old'"
 
 
 def test_no_attempt_is_made_twice() -> None:
