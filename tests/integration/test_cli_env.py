@@ -124,8 +124,9 @@ def test_explain(isohub: Command, tmp_path: Path) -> None:
 
 def test_explain_as_json(isohub: Command) -> None:
     answer = json.loads(isohub("env", "explain", "./first", "--with", "packaging", "--json").out)
-    assert sorted(answer) == ["notes", "packages", "python", "repo", "unused_constraints"]
-    assert sorted(answer["python"]) == ["path", "version"]
+    assert sorted(answer) == ["notes", "packages", "python", "recipe", "repo", "unused_constraints"]
+    assert sorted(answer["python"]) == ["hints", "path", "version"]
+    assert answer["recipe"] is None
     packages = {item["name"]: item for item in answer["packages"]}
     assert {"packaging", "pyzmq", "msgpack"} <= packages.keys()
     packaging = packages["packaging"]
