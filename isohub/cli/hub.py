@@ -14,17 +14,20 @@ __all__ = ["environment_of", "open_hub", "source_of", "trust_of"]
 
 
 def open_hub(args: argparse.Namespace, **more: Any) -> Hub:
-    """The Hub that the options describe; `more` are further arguments of it."""
+    """The Hub that the options describe; `more` are further arguments of it, and count before the options."""
     from isohub.hub import Hub
 
-    return Hub(
-        python=args.python,
-        requirements=args.requirements,
-        constraints=args.constraints,
-        offline=args.offline,
-        home=args.home,
-        **more,
+    names = (
+        "python",
+        "install_python",
+        "requirements",
+        "constraints",
+        "torch_backend",
+        "recipe",
+        "offline",
+        "home",
     )
+    return Hub(**{name: getattr(args, name) for name in names} | more)
 
 
 def source_of(args: argparse.Namespace) -> str:

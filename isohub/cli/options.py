@@ -65,6 +65,14 @@ def repo_options() -> argparse.ArgumentParser:
         metavar="REQ",
         help="a bound on whatever is installed, such as 'numpy<2'",
     )
+    group.add_argument(
+        "--install-python",
+        action="store_true",
+        default=None,
+        help="let uv install an interpreter that is needed and not here",
+    )
+    group.add_argument("--torch-backend", metavar="NAME", help="which build of torch: auto, cpu, cu126 ...")
+    group.add_argument("--recipe", metavar="FILE", help="a recipe of your own for REPO")
     return parser
 
 
