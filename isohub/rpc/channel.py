@@ -33,6 +33,8 @@ from isohub_worker.messages import Unavailable, WireError
 
 __all__ = ["Channel"]
 
+# What a worker raises for an argument that it cannot hold.
+_UNAVAILABLE = f"{Unavailable.__module__}.{Unavailable.__qualname__}"
 # What a worker had sent when it died is in the kernel by then; it takes no longer than this to arrive here.
 _DRAIN_MS = 50
 # How often a sender that finds nobody at the other end asks whether the worker is known to be dead by now.
@@ -254,6 +256,8 @@ class Channel:
 
     def _error(self, fault: Any) -> BaseException:
         if isinstance(fault, Fault):
+            if fault.type_name == _UNAVAILABLE:
+                return UnsupportedValue(f"the worker of {self.name} cannot take this: {fault.message}")
             return remote_error(fault, self._log, self._tail)
         return fault  # type: ignore[no-any-return]
 

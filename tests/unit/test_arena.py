@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from isohub_worker.arena import Inlet, Outlet
 from isohub_worker.messages import WireError
 

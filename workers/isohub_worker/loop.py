@@ -211,12 +211,12 @@ def _go_with_host(control: socket.socket) -> None:
 
     Whoever held the other end ends what this process has started.
     """
-    while control.recv(4096):
-        pass
-    timer = threading.Timer(_GRACE, os._exit, (0,))
-    timer.daemon = True
-    timer.start()
     try:
+        while control.recv(4096):
+            pass
+        timer = threading.Timer(_GRACE, os._exit, (0,))
+        timer.daemon = True
+        timer.start()
         atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()

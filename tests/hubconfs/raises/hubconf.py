@@ -1,0 +1,3 @@
+"""Its import raises."""
+
+raise ImportError("no such thing", name="thing")
