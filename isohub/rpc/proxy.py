@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import msgpack
 from msgpack import ExtType
 
-from isohub.errors import ForeignObject, StaleObject, UnsupportedValue
+from isohub.errors import ForeignObject, HubClosed, StaleObject, UnsupportedValue, WorkerDied
 from isohub.rpc.releases import Releases
 from isohub_worker.faults import builtin_base, plain_args
 from isohub_worker.forms import METHOD, NUMBER, OBJECT, REFERENCE
@@ -95,7 +95,7 @@ class RemoteObject:
     def _text(self, op: str) -> str:
         try:
             return str(self._isohub_channel.call(op, self))
-        except StaleObject:
+        except (HubClosed, StaleObject, WorkerDied):
             # Asked for by debuggers and error messages, which must not fail on it.
             return f"<stale {_label(self)}>"
 
