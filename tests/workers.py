@@ -7,7 +7,10 @@ import functools
 import gc
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,6 +36,7 @@ __all__ = [
     "exists",
     "fake_python",
     "found",
+    "host",
     "start",
     "status",
     "until",
@@ -140,6 +144,34 @@ def start(python: Path, hubconf: str, folder: Path, **options: Any) -> Iterator[
         yield Remote(worker)
     finally:
         worker.close()
+
+
+_HOST = """
+    import os, sys, threading, time
+    from pathlib import Path
+    from isohub.environ import scrubbed_environ
+    from isohub.supervise.worker import Worker
+
+    python, hubconf, logs = map(Path, sys.argv[1:4])
+    worker = Worker(python, name="test/host", repo_dir=hubconf, environ=scrubbed_environ(), logs=logs)
+
+    def load(name, *args):
+        return worker.channel.call("load", None, (name, *args))
+"""
+
+
+def host(python: Path, tmp_path: Path, hubconf: str, program: str) -> subprocess.Popen[str]:
+    """A program of its own that starts a worker of the hubconf and then does what `program` says."""
+    text = textwrap.dedent(_HOST) + textwrap.dedent(program)
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    return subprocess.Popen(
+        [sys.executable, "-c", text, str(python), str(HUBCONFS / hubconf), str(tmp_path / "logs")],
+        env={**os.environ, "TMPDIR": str(temporary)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:

@@ -150,6 +150,13 @@ class Calls:
         self._calls.pop(number, None)
         self._streams.pop(number, None)
 
+    def disown(self, number: int) -> None:
+        """Nobody waits for what was perhaps asked."""
+        self._streams.pop(number, None)
+        call = self._calls.get(number)
+        if call is not None:
+            self.abandon(call)
+
     def receive(self, message: list[Any]) -> Call | Stream | None:
         """Let an answer take effect; the call or stream that it was for, if somebody waits for that.
 

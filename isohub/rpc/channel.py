@@ -21,6 +21,7 @@ import zmq
 from isohub.errors import CallTimeout, IsohubError, ProtocolError, StaleObject, UnsupportedValue
 from isohub.rpc.calls import Call, Calls, Stream
 from isohub.rpc.futures import Futures
+from isohub.rpc.interrupts import Uninterrupted
 from isohub.rpc.proxy import Proxies, RemoteObject
 from isohub.rpc.raised import remote_error
 from isohub.rpc.releases import Releases
@@ -91,8 +92,10 @@ class Channel:
             socket.bind(endpoint)
         self._wake_endpoint = f"inproc://isohub-{id(self)}"
         self._inbox.bind(self._wake_endpoint)
+        self._arrivals = zmq.Poller()
+        self._arrivals.register(self._inbox, zmq.POLLIN)
         self._sending = threading.Lock()
-        self._sender: int | None = None  # the thread that has the lock
+        self._senders: set[int] = set()  # threads that have the lock or are about to take it, as in ``turns``
         self._turns = Turns(self._read)
         self._calls = Calls()
         self._releases = Releases(self._flush_releases)
@@ -208,8 +211,12 @@ class Channel:
                 self._send(message)
             except CannotEncode as error:
                 raise self._unsupported(error, op, args, kwargs) from None
-        except BaseException:
+        except Exception:
             self._calls.withdraw(number)
+            raise
+        except BaseException:
+            # Interrupted: it may have left, or not.
+            self._calls.disown(number)
             raise
 
     def require_alive(self) -> None:
@@ -231,7 +238,7 @@ class Channel:
 
         A finalizer may run there. And what a worker sends may be made so that handling it asks the worker something.
         """
-        if self._turns.mine or self._sender == threading.get_ident():
+        if self._turns.mine or threading.get_ident() in self._senders:
             raise IsohubError(
                 f"a finalizer used an object of {self.name} while this thread was busy with its worker",
                 hint="let another thread do it, or do it before the last reference is gone",
@@ -279,22 +286,27 @@ class Channel:
         for stream in streams:
             self._calls.close_stream(stream)
         blocks = [] if self._inlet is None else self._inlet.take_dead()
-        self._transmit(self._encoder.encode([messages.RELEASE, objects, streams, blocks]))
+        if objects or streams or blocks:
+            self._transmit(self._encoder.encode([messages.RELEASE, objects, streams, blocks]))
 
     def _transmit(self, frames: list[Any]) -> None:
-        with self._sending:
-            self._sender = threading.get_ident()
-            try:
+        self._senders.add(threading.get_ident())
+        try:
+            with self._sending:
                 while self._death is None and not self._outbox.closed:
                     try:
-                        self._outbox.send_multipart(frames, zmq.NOBLOCK)
+                        if len(frames) == 1:
+                            self._outbox.send(frames[0], zmq.NOBLOCK)
+                        else:
+                            with Uninterrupted():
+                                self._outbox.send_multipart(frames, zmq.NOBLOCK)
                     except zmq.Again:
                         # Nobody is connected: not yet, in the worker's first instants, or not any more.
                         self._outbox.poll(_RETRY_MS, zmq.POLLOUT)
                     else:
                         return
-            finally:
-                self._sender = None
+        finally:
+            self._senders.discard(threading.get_ident())
 
     # ---- waiting
 
@@ -321,17 +333,18 @@ class Channel:
         if self._death is not None:
             self._bury()
             return True
-        frames = self._receive(deadline)
-        if frames is None:
+        if not self._message_comes(deadline):
             return False
-        self._apply(frames)
+        with Uninterrupted():
+            self._apply(self._receive())
         return True
 
-    def _receive(self, deadline: float | None) -> list[Any] | None:
-        if deadline is not None:
-            remaining = max(0, deadline - time.monotonic())
-            if not self._inbox.poll(int(remaining * 1000) + 1):
-                return None
+    def _message_comes(self, deadline: float | None) -> bool:
+        """Wait for a message; False if the deadline came first."""
+        remaining = None if deadline is None else int(max(0, deadline - time.monotonic()) * 1000) + 1
+        return bool(self._arrivals.poll(remaining))
+
+    def _receive(self) -> list[Any]:
         frame = self._inbox.recv(copy=False)
         frames = [frame.buffer]
         while frame.more:
@@ -389,16 +402,14 @@ class Channel:
 
     def _take_hello(self, seconds: float) -> None:
         with self._turns:
-            frames: list[Any] | None = [b""]
-            while frames == [b""] and self._death is None:
-                frames = self._receive(time.monotonic() + seconds)
-            if self._death is not None:
-                self._bury()
-                raise self._death()
-            if frames is None:
+            if not self._message_comes(time.monotonic() + seconds):
                 raise CallTimeout(
                     f"the worker of {self.name} did not start within {seconds:g} s", log=self._log
                 )
+            if self._death is not None:
+                self._bury()
+                raise self._death()
+            frames = self._receive()
             try:
                 hello = messages.check(self._decoder.decode(frames), messages.FROM_WORKER)
             except (WireError, Unavailable) as error:
@@ -440,10 +451,8 @@ class Channel:
         if self._buried:
             return
         assert self._death is not None
-        while self._inbox.poll(_DRAIN_MS):
-            frames = self._receive(None)
-            if frames is not None:
-                self._apply(frames)
+        while self._arrivals.poll(_DRAIN_MS):
+            self._apply(self._receive())
         self._buried = True
         self._calls.fail(self._death)
         self._turns.wake_all()

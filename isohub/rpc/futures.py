@@ -32,8 +32,7 @@ class Futures:
     ) -> None:
         self._wait = wait
         self._error = error
-        self._lock = threading.Lock()
-        self._started = False
+        self._unstarted = threading.Lock()  # held from the first one on
         self._waited_for: queue.SimpleQueue[tuple[Call, float | None] | None] = queue.SimpleQueue()
         self._answered: queue.SimpleQueue[tuple[Call, Future[Any]] | None] = queue.SimpleQueue()
 
@@ -44,11 +43,9 @@ class Futures:
     def add(self, call: Call, deadline: float | None) -> None:
         """Wait for `call`, which was sent."""
         self._waited_for.put((call, deadline))
-        with self._lock:
-            if not self._started:
-                self._started = True
-                for target in (self._wait_for_all, self._settle):
-                    threading.Thread(target=target, name="isohub-futures", daemon=True).start()
+        if self._unstarted.acquire(blocking=False):
+            for target in (self._wait_for_all, self._settle):
+                threading.Thread(target=target, name="isohub-futures", daemon=True).start()
 
     def close(self) -> None:
         """No call is added any more, and all are done."""

@@ -68,8 +68,11 @@ class Releases:
 
 
 def _drained(notes: deque[_Note]) -> Iterator[_Note]:
-    while notes:
-        yield notes.popleft()
+    try:
+        while True:
+            yield notes.popleft()
+    except IndexError:
+        return  # it is empty, perhaps because another thread takes notes too
 
 
 def _start_thread() -> None:

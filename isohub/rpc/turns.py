@@ -22,8 +22,15 @@ class Awaited(Protocol):
     def ready(self) -> bool: ...
 
 
+class _Never:
+    ready = False
+
+
+_NEVER = _Never()
+
+
 class Turns:
-    """Who reads. As a context manager: nobody but this thread, which waits for its turn and wakes nobody after it.
+    """Who reads. As a context manager: nobody but this thread, which waits for its turn.
 
     Args:
         read: takes in one message, which may make something ready; False if the deadline came first. One thread at a time
@@ -32,29 +39,29 @@ class Turns:
 
     def __init__(self, read: Callable[[float | None], bool]) -> None:
         self._read = read
-        self._reading = threading.Lock()
-        self._reader: int | None = None
+        # A lock that knows its owner from the instant that it is taken: whatever interrupts the owner, a signal or a finalizer
+        # of somebody's, finds the two in agreement.
+        self._reading: dict[str, int] = {}
         self._parked: dict[threading.Lock, Awaited] = {}
 
     @property
     def mine(self) -> bool:
         """Whether this thread is the one that reads."""
-        return self._reader == threading.get_ident()
+        return self._reading.get("by") == threading.get_ident()
 
     def wait(self, awaited: Awaited, deadline: float | None) -> bool:
         """Until `awaited` is ready; False if the deadline came first."""
         try:
             while not awaited.ready:
-                if self._reading.acquire(blocking=False):
-                    in_time = self._read_until(awaited, deadline)
-                else:
+                in_time = self._read_until(awaited, deadline)
+                if in_time is None:
                     in_time = self._park(awaited, deadline)
                 if not in_time:
                     return awaited.ready
             return True
         finally:
             # The one that leaves may be the one that read, or the one that was woken to.
-            if self._parked and not self._reading.locked():
+            if self._parked and not self._reading:
                 self._wake_one()
 
     def arrived(self, awaited: Awaited) -> None:
@@ -70,26 +77,32 @@ class Turns:
             self._wake_one()
 
     def __enter__(self) -> Turns:
-        self._reading.acquire()
-        self._reader = threading.get_ident()
+        while not self._take_turn():
+            self._park(_NEVER, None)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._reader = None
-        self._reading.release()
+        self._reading.clear()
+        self._wake_one()
 
-    def _read_until(self, awaited: Awaited, deadline: float | None) -> bool:
-        self._reader = threading.get_ident()
+    def _take_turn(self) -> bool:
+        me = threading.get_ident()
+        return self._reading.setdefault("by", me) == me
+
+    def _read_until(self, awaited: Awaited, deadline: float | None) -> bool | None:
+        """Read for everybody; False if the deadline came first, None if somebody else reads."""
         try:
+            if not self._take_turn():
+                return None
             while not awaited.ready:
                 if not self._read(deadline):
                     return False
             return True
         finally:
-            self._reader = None
-            self._reading.release()
+            if self.mine:
+                self._reading.clear()
 
     def _park(self, awaited: Awaited, deadline: float | None) -> bool:
         """Sleep until somebody wakes this thread; False if the deadline came first."""
@@ -98,7 +111,7 @@ class Turns:
         self._parked[alarm] = awaited
         try:
             # Only now can a reader that leaves see this thread; if it left before, there is nobody to wait for.
-            if awaited.ready or not self._reading.locked():
+            if awaited.ready or not self._reading:
                 return True
             return alarm.acquire(timeout=-1 if deadline is None else max(0, deadline - time.monotonic()))
         finally:

@@ -22,7 +22,18 @@ from isohub.rpc.aio import acall
 from isohub.rpc.proxy import RemoteObject, submit
 from isohub.supervise.worker import Worker
 from tests import fake_worker
-from tests.workers import PATIENCE, PYTHONS, WIRE, Remote, environment, exists, fake_python, start, until
+from tests.workers import (
+    PATIENCE,
+    PYTHONS,
+    WIRE,
+    Remote,
+    environment,
+    exists,
+    fake_python,
+    host,
+    start,
+    until,
+)
 
 
 @pytest.fixture(scope="module")
@@ -278,7 +289,7 @@ def test_an_interrupted_call_is_dropped_and_nothing_else(python: Path, tmp_path:
         main = threading.get_ident()
 
         def interrupt() -> None:
-            until(lambda: remote.worker.channel._turns._reader == main)
+            until(lambda: remote.worker.channel._turns._reading.get("by") == main)
             signal.pthread_kill(main, signal.SIGINT)
 
         thread = threading.Thread(target=interrupt)
@@ -288,6 +299,58 @@ def test_an_interrupted_call_is_dropped_and_nothing_else(python: Path, tmp_path:
         thread.join()
         assert remote.load("open_gate") == "opened"
         assert remote.load("thing", 3).number == 3
+
+
+INTERRUPTED = """
+    import numpy, random, signal
+
+    ended, main, failed = threading.Event(), threading.get_ident(), []
+
+    def call():
+        first, second = numpy.zeros(1000), numpy.ones(2000)
+        back = load("same", [first, second])
+        assert [array.sum() for array in back] == [0, 2000]
+
+    def others():
+        try:
+            while not ended.is_set():
+                call()
+        except BaseException as error:
+            failed.append(error)
+
+    def interrupt():
+        chance = random.Random(7)
+        for _ in range(150):
+            time.sleep(chance.random() / 200)
+            signal.pthread_kill(main, signal.SIGINT)
+        ended.set()
+
+    threads = [threading.Thread(target=target) for target in (others, others, interrupt)]
+    for thread in threads:
+        thread.start()
+    interrupts = 0
+    while not ended.is_set():
+        try:
+            call()
+        except KeyboardInterrupt:
+            interrupts += 1
+        except BaseException as error:
+            failed.append(error)
+            break
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for thread in threads:
+        thread.join()
+    call()
+    print(interrupts > 50, failed)
+    worker.close()
+"""
+
+
+def test_interrupts_tear_nothing(tmp_path: Path) -> None:
+    """A KeyboardInterrupt in the middle of a message would cost the worker, or another thread its answer."""
+    process = host(environment(PYTHONS[-1], *WIRE, "numpy"), tmp_path, "numbers", INTERRUPTED)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert out == "True []\n", err
 
 
 # ---- what runs in the middle of everything

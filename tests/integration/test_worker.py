@@ -7,9 +7,7 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
-import textwrap
 import threading
 import time
 from collections.abc import Iterator
@@ -21,7 +19,7 @@ import pytest
 
 from isohub.environ import scrubbed_environ
 from isohub.errors import HubClosed, IsohubError, RemoteError, StaleObject, WorkerDied
-from tests.workers import HUBCONFS, PATIENCE, PYTHONS, WIRE, Remote, environment, exists, start, until
+from tests.workers import HUBCONFS, PATIENCE, PYTHONS, WIRE, Remote, environment, exists, host, start, until
 
 
 @pytest.fixture(scope="module")
@@ -390,33 +388,6 @@ def test_many_threads_may_close_a_worker(python: Path, tmp_path: Path) -> None:
 
 
 # ---- the end of the host
-
-HOST = """
-    import os, sys, threading, time
-    from pathlib import Path
-    from isohub.environ import scrubbed_environ
-    from isohub.supervise.worker import Worker
-
-    python, hubconf, logs = map(Path, sys.argv[1:4])
-    worker = Worker(python, name="test/host", repo_dir=hubconf, environ=scrubbed_environ(), logs=logs)
-
-    def load(name, *args):
-        return worker.channel.call("load", None, (name, *args))
-"""
-
-
-def host(python: Path, tmp_path: Path, hubconf: str, program: str) -> subprocess.Popen[str]:
-    """A program of its own that starts a worker of the hubconf and then does what `program` says."""
-    text = textwrap.dedent(HOST) + textwrap.dedent(program)
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
-    return subprocess.Popen(
-        [sys.executable, "-c", text, str(python), str(HUBCONFS / hubconf), str(tmp_path / "logs")],
-        env={**os.environ, "TMPDIR": str(temporary)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 def nothing_is_left_in(tmp_path: Path) -> bool:

@@ -129,9 +129,11 @@ class Inlet:
     def take_dead(self) -> list[int]:
         """The blocks whose last view has died since this was last asked."""
         dead = []
-        while self._dead:
-            dead.append(self._dead.popleft())
-        return dead
+        try:
+            while True:
+                dead.append(self._dead.popleft())
+        except IndexError:
+            return dead  # it is empty, perhaps because another thread asks too
 
 
 class _View(weakref.ref):  # type: ignore[type-arg]

@@ -1,0 +1,41 @@
+"""Moments that Ctrl-C does not tear.
+
+Python handles signals between any two steps of the main thread. There a KeyboardInterrupt would leave half a message in a socket,
+or lose one that another thread waits for. So the interrupt waits for the end of the moment, which is short: nothing blocks in it.
+"""
+
+from __future__ import annotations
+
+import threading
+from _signal import getsignal, signal  # type: ignore[import-not-found]  # what is public takes ten times as long
+from signal import SIGINT
+from types import FrameType, TracebackType
+from typing import Any
+
+__all__ = ["Uninterrupted"]
+
+
+class Uninterrupted:
+    """A context manager for one moment; in other threads than the main one it does nothing."""
+
+    __slots__ = ("_handler", "_held")
+
+    def __enter__(self) -> None:
+        self._handler: Any = None
+        self._held: tuple[int, FrameType | None] | None = None
+        if threading.current_thread() is threading.main_thread():
+            handler = getsignal(SIGINT)
+            if callable(handler):
+                self._handler = handler
+                signal(SIGINT, self._hold)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._handler is not None:
+            signal(SIGINT, self._handler)
+            if self._held is not None:
+                self._handler(*self._held)
+
+    def _hold(self, number: int, frame: FrameType | None) -> None:
+        self._held = (number, frame)
