@@ -35,19 +35,20 @@ class Call:
     """One question and its one answer.
 
     Attributes:
-        ready: whether the answer is there.
+        ready: whether the answer is there, and with it the other two.
         value: the result, if it came.
-        fault: what was raised instead: an exception to raise, or the fields of a fault for the reader to make one of.
+        fault: what was raised instead: an exception to raise, or the fields of a fault for the reader to make one of; else None.
         on_done: called once when `ready` becomes true, by whoever read the answer.
     """
 
     __slots__ = ("fault", "number", "on_done", "ready", "value")
 
+    fault: Any
+    value: Any
+
     def __init__(self, number: int, on_done: Callable[[Call], None] | None = None) -> None:
         self.number = number
         self.ready = False
-        self.value: Any = None
-        self.fault: Any = None
         self.on_done = on_done
 
     def finish(self, value: Any = None, fault: Any = None) -> None:

@@ -1,27 +1,25 @@
 """The blocking connection to one worker.
 
-Requests leave by one ZeroMQ socket and answers arrive on another, so a thread can send while another one waits; which of those
-that wait reads the socket is the matter of ``turns``. The worker's death arrives on the same socket, so there is nothing else to
-watch.
+Any thread may ask; which of those that wait for answers reads them is the matter of ``turns``. The worker's death arrives where
+its answers do, so there is nothing else to watch.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
-
-import zmq
+from typing import Any, NoReturn
 
 from isohub.errors import CallTimeout, IsohubError, ProtocolError, StaleObject, UnsupportedValue
 from isohub.rpc.calls import Call, Calls, Stream
 from isohub.rpc.futures import Futures
 from isohub.rpc.interrupts import Uninterrupted
+from isohub.rpc.link import Link
 from isohub.rpc.proxy import Proxies, RemoteObject
 from isohub.rpc.raised import remote_error
 from isohub.rpc.releases import Releases
@@ -31,21 +29,14 @@ from isohub_worker.arena import Inlet, Outlet
 from isohub_worker.codec import CannotEncode, Decoder, Encoder
 from isohub_worker.faults import Fault, read_fault
 from isohub_worker.messages import Unavailable, WireError
+from isohub_worker.packets import unpack
 
 __all__ = ["Channel"]
 
 # What a worker raises for an argument that it cannot hold.
 _UNAVAILABLE = f"{Unavailable.__module__}.{Unavailable.__qualname__}"
 # What a worker had sent when it died is in the kernel by then; it takes no longer than this to arrive here.
-_DRAIN_MS = 50
-# How often a sender that finds nobody at the other end asks whether the worker is known to be dead by now.
-_RETRY_MS = 50
-
-
-class _Context(zmq.Context["zmq.Socket[bytes]"]):
-    """One context, and so one I/O thread, for all channels of a process; ``instance()`` knows about forks."""
-
-    _instance = None
+_DRAIN = 0.05
 
 
 class Channel:
@@ -75,27 +66,12 @@ class Channel:
         kill: Callable[[], None],
     ) -> None:
         self.name = name
-        self.requests = f"ipc://{folder / 'q'}"
-        self.replies = f"ipc://{folder / 'a'}"
+        self._link = Link(folder)
         self._key = key
         self._log = log
         self._tail = tail
         self._timeout = timeout
         self._kill = kill
-        self._pid = os.getpid()
-        context = _Context.instance()
-        self._outbox = context.socket(zmq.PUSH)
-        self._inbox = context.socket(zmq.PULL)
-        for socket, endpoint in ((self._outbox, self.requests), (self._inbox, self.replies)):
-            socket.set_hwm(0)
-            socket.linger = 0
-            socket.bind(endpoint)
-        self._wake_endpoint = f"inproc://isohub-{id(self)}"
-        self._inbox.bind(self._wake_endpoint)
-        self._arrivals = zmq.Poller()
-        self._arrivals.register(self._inbox, zmq.POLLIN)
-        self._sending = threading.Lock()
-        self._senders: set[int] = set()  # threads that have the lock or are about to take it, as in ``turns``
         self._turns = Turns(self._read)
         self._calls = Calls()
         self._releases = Releases(self._flush_releases)
@@ -105,14 +81,21 @@ class Channel:
         if arena is not None:
             to_worker, from_worker, size = arena
             self._outlet = Outlet(os.dup(to_worker), size)
-            self._inlet = Inlet(os.dup(from_worker), size, on_dead=self._releases.request)
-        self._encoder = Encoder(self._proxies.reference, self._outlet)
+            self._inlet = Inlet(os.dup(from_worker), size, on_dead=self._releases.add_block)
+        self._encoder = Encoder(self._proxies.reference, self._outlet, self._inlet)
         self._decoder = Decoder(self._proxies.resolve, place=False, inlet=self._inlet)
         self._futures = Futures(lambda call, deadline: self._wait(call, deadline, "submit"), self._error)
         # The word on why nothing works any more; set once, by the first that knows.
         self._violation: WireError | None = None
         self._death: Callable[[], IsohubError] | None = None
         self._buried = False
+        self._forked = False
+        _channels.add(self)
+
+    @property
+    def endpoints(self) -> tuple[str, str]:
+        """Where the worker gets its requests, and where it sends its replies."""
+        return self._link.requests, self._link.replies
 
     # ---- calls
 
@@ -123,7 +106,7 @@ class Channel:
             RemoteError: the hubconf does not import.
             WorkerDied: the worker ended over it.
         """
-        return self._ask("open", None, (), {}, deadline=None)
+        return self._ask("open", None, (), None, deadline=None)
 
     def call(
         self, op: str, target: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -139,14 +122,27 @@ class Channel:
             ForeignObject: an argument belongs to another worker.
             ProtocolError: the worker answered nonsense, and was ended.
         """
-        return self._ask(op, target, args, kwargs or {}, self._deadline())
+        return self._ask(op, target, args, kwargs, None if self._timeout is None else self._deadline())
 
     def _ask(
-        self, op: str, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], deadline: float | None
+        self,
+        op: str,
+        target: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+        deadline: float | None,
     ) -> Any:
         call = self._calls.open_call()
-        self._request(call.number, op, target, args, kwargs)
-        self._wait(call, deadline, op)
+        lent: list[int] = []
+        try:
+            self._request(call.number, op, target, args, kwargs, lent)
+            self._wait(call, deadline, op)
+        except BaseException:
+            # Nobody waits any more, but the worker may still be at it.
+            if self._inlet is not None:
+                for block in lent:
+                    self._inlet.keep_apart(block)
+            raise
         if call.fault is not None:
             raise self._error(call.fault)
         return call.value
@@ -157,7 +153,7 @@ class Channel:
         """Like `call`, but answers at once, with a future; what cannot be sent still raises here."""
         future: Future[Any] = Future()
         call = self._calls.open_call(on_done=lambda done: self._futures.done(done, future))
-        self._request(call.number, op, target, args, kwargs or {})
+        self._request(call.number, op, target, args, kwargs)
         self._futures.add(call, self._deadline())
         return future
 
@@ -178,9 +174,8 @@ class Channel:
             StopIteration: there is none.
             RemoteError: the iterator over there raised. Otherwise as `call`.
         """
-        self._require_own_thread()
-        if os.getpid() != self._pid:
-            self.require_alive()
+        if self._forked or self._turns.mine or self._link.sending:
+            self._refuse()
         while True:
             self._wait(stream, self._deadline(), "next")
             try:
@@ -199,18 +194,24 @@ class Channel:
         raise StopIteration
 
     def _request(
-        self, number: int, op: str, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        number: int,
+        op: str,
+        target: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+        lent: list[int] | None = None,
     ) -> None:
         try:
-            self._require_own_thread()
-            self.require_alive()
+            if self._death is not None or self._turns.mine or self._link.sending:
+                self._refuse()
             # Packed here, a target skips the codec's search for what it might be.
             reference = None if target is None else self._proxies.reference(target)
-            message = [messages.REQUEST, number, op, reference, args, kwargs, _grad_mode()]
+            message = [messages.REQUEST, number, op, reference, [*args], kwargs or {}, _grad_mode()]
             try:
-                self._send(message)
+                self._send(message, lent)
             except CannotEncode as error:
-                raise self._unsupported(error, op, args, kwargs) from None
+                raise self._unsupported(error, op, args, kwargs or {}) from None
         except Exception:
             self._calls.withdraw(number)
             raise
@@ -221,28 +222,28 @@ class Channel:
 
     def require_alive(self) -> None:
         """Raise StaleObject if no call can succeed any more."""
-        if self._death is not None:
-            raise StaleObject(
-                f"the worker of {self.name} has ended, and this object with it: {self._death().message}",
-                log=self._log,
-                hint="load it again",
-            )
-        if os.getpid() != self._pid:
-            raise StaleObject(
-                f"this process is a fork of the one that loaded {self.name}; the worker serves only that one",
-                hint="load it in this process",
-            )
+        if self._death is None:
+            return
+        error = self._death()
+        if isinstance(error, StaleObject):
+            raise error
+        raise StaleObject(
+            f"the worker of {self.name} has ended, and this object with it: {error.message}",
+            log=self._log,
+            hint="load it again",
+        )
 
-    def _require_own_thread(self) -> None:
-        """Raise if this thread is in the middle of taking in an answer, or of sending: then it cannot wait for another one.
+    def _refuse(self) -> NoReturn:
+        """Raise, since nothing can be asked: not any more, or not by this thread.
 
-        A finalizer may run there. And what a worker sends may be made so that handling it asks the worker something.
+        A finalizer may run in the middle of taking in an answer, or of sending, and then it cannot wait for another answer. And
+        what a worker sends may be made so that handling it asks the worker something.
         """
-        if self._turns.mine or threading.get_ident() in self._senders:
-            raise IsohubError(
-                f"a finalizer used an object of {self.name} while this thread was busy with its worker",
-                hint="let another thread do it, or do it before the last reference is gone",
-            )
+        self.require_alive()
+        raise IsohubError(
+            f"a finalizer used an object of {self.name} while this thread was busy with its worker",
+            hint="let another thread do it, or do it before the last reference is gone",
+        )
 
     def _unsupported(
         self, error: CannotEncode, op: str, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -273,40 +274,20 @@ class Channel:
 
     # ---- sending
 
-    def _send(self, message: list[Any]) -> None:
+    def _send(self, message: list[Any], lent: list[int] | None = None) -> None:
         # Before the message is made: what it names cannot be among what was dropped by then.
-        if self._releases or (self._inlet is not None and self._inlet.has_dead):
+        if self._releases.notes:
             self._flush_releases()
-        self._transmit(self._encoder.encode(message))
+        self._link.send(self._encoder.encode(message, lent))
 
     def _flush_releases(self) -> None:
-        if self._death is not None or os.getpid() != self._pid:
+        if self._death is not None:
             return
-        objects, streams = self._releases.take()
+        objects, streams, blocks = self._releases.take()
         for stream in streams:
             self._calls.close_stream(stream)
-        blocks = [] if self._inlet is None else self._inlet.take_dead()
         if objects or streams or blocks:
-            self._transmit(self._encoder.encode([messages.RELEASE, objects, streams, blocks]))
-
-    def _transmit(self, frames: list[Any]) -> None:
-        self._senders.add(threading.get_ident())
-        try:
-            with self._sending:
-                while self._death is None and not self._outbox.closed:
-                    try:
-                        if len(frames) == 1:
-                            self._outbox.send(frames[0], zmq.NOBLOCK)
-                        else:
-                            with Uninterrupted():
-                                self._outbox.send_multipart(frames, zmq.NOBLOCK)
-                    except zmq.Again:
-                        # Nobody is connected: not yet, in the worker's first instants, or not any more.
-                        self._outbox.poll(_RETRY_MS, zmq.POLLOUT)
-                    else:
-                        return
-        finally:
-            self._senders.discard(threading.get_ident())
+            self._link.send(self._encoder.encode([messages.RELEASE, objects, streams, blocks]))
 
     # ---- waiting
 
@@ -333,32 +314,19 @@ class Channel:
         if self._death is not None:
             self._bury()
             return True
-        if not self._message_comes(deadline):
+        if not self._link.arrives(deadline):
             return False
         with Uninterrupted():
-            self._apply(self._receive())
+            self._apply(self._link.take())
         return True
-
-    def _message_comes(self, deadline: float | None) -> bool:
-        """Wait for a message; False if the deadline came first."""
-        remaining = None if deadline is None else int(max(0, deadline - time.monotonic()) * 1000) + 1
-        return bool(self._arrivals.poll(remaining))
-
-    def _receive(self) -> list[Any]:
-        frame = self._inbox.recv(copy=False)
-        frames = [frame.buffer]
-        while frame.more:
-            frame = self._inbox.recv(copy=False)
-            frames.append(frame.buffer)
-        return frames
 
     def _apply(self, frames: list[Any]) -> None:
         """Let a message take effect."""
-        if frames == [b""] or self._violation is not None:
-            return  # somebody's wake-up call; or what a worker says that is being ended
+        if self._violation is not None or (self._death is not None and not frames[0]):
+            return  # what a worker says that is being ended; or the word that it has ended
         try:
             try:
-                message = messages.check(self._decoder.decode(frames), messages.FROM_WORKER)
+                message = messages.check(self._decoder.decode(unpack(frames)), messages.FROM_WORKER)
                 if message[0] == messages.FAULT:
                     message[2] = read_fault(message[2])
             except Unavailable as error:
@@ -367,8 +335,8 @@ class Channel:
                 if kind not in (messages.VALUE, messages.FAULT, messages.ITEM):
                     raise WireError(f"a value in a message of kind {kind}") from None
                 message = [messages.FAULT, number, unsupported]
-            if message[0] == messages.FREED:
-                self._free(message[1])
+            if message[0] in (messages.FREED, messages.KEPT):
+                self._heed_blocks(*message)
                 return
             answered = self._calls.receive(message)
         except WireError as error:
@@ -378,11 +346,16 @@ class Channel:
             if answered is not None:
                 self._turns.arrived(answered)
 
-    def _free(self, blocks: list[Any]) -> None:
+    def _heed_blocks(self, kind: int, blocks: list[Any]) -> None:
+        if self._outlet is None or self._inlet is None:
+            raise WireError("the worker speaks of an arena, and there is none")
         for block in blocks:
-            if self._outlet is None or type(block) is not int:
-                raise WireError(f"the worker gives back a block of an arena, which is {type(block).__name__}")
-            self._outlet.free(block)
+            if type(block) is not int:
+                raise WireError(f"the worker speaks of a block of an arena, which is {type(block).__name__}")
+            if kind == messages.FREED:
+                self._outlet.free(block)
+            else:
+                self._inlet.keep_apart(block)
 
     # ---- beginning and end
 
@@ -402,16 +375,15 @@ class Channel:
 
     def _take_hello(self, seconds: float) -> None:
         with self._turns:
-            if not self._message_comes(time.monotonic() + seconds):
+            if not self._link.arrives(time.monotonic() + seconds):
                 raise CallTimeout(
                     f"the worker of {self.name} did not start within {seconds:g} s", log=self._log
                 )
             if self._death is not None:
                 self._bury()
                 raise self._death()
-            frames = self._receive()
             try:
-                hello = messages.check(self._decoder.decode(frames), messages.FROM_WORKER)
+                hello = messages.check(self._decoder.decode(unpack(self._link.take())), messages.FROM_WORKER)
             except (WireError, Unavailable) as error:
                 raise ProtocolError(
                     f"the worker of {self.name} started with nonsense: {error}", log=self._log
@@ -436,26 +408,43 @@ class Channel:
                 )
 
         self._death = error
-        with _Context.instance().socket(zmq.PUSH) as waker:
-            waker.connect(self._wake_endpoint)
-            waker.send(b"")
+        self._link.end()
         with self._turns:
             self._bury()
         self._futures.close()
-        with self._sending, self._turns:
-            self._outbox.close()
-            self._inbox.close()
+        with self._turns:
+            self._link.close()
 
     def _bury(self) -> None:
         """Take in what the worker still said, then fail the rest. Called by whoever reads."""
         if self._buried:
             return
         assert self._death is not None
-        while self._arrivals.poll(_DRAIN_MS):
-            self._apply(self._receive())
+        while self._link.arrives(time.monotonic() + _DRAIN):
+            self._apply(self._link.take())
         self._buried = True
         self._calls.fail(self._death)
         self._turns.wake_all()
+
+    def _after_fork(self) -> None:
+        """In a forked child."""
+        self._forked = True
+        self._death = lambda: StaleObject(
+            f"this process is a fork of the one that loaded {self.name}; the worker serves only that one",
+            hint="load it in this process",
+        )
+
+
+_channels: weakref.WeakSet[Channel] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for channel in _channels:
+        channel._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def _grad_mode() -> int:

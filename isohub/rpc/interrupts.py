@@ -6,6 +6,7 @@ or lose one that another thread waits for. So the interrupt waits for the end of
 
 from __future__ import annotations
 
+import os
 import threading
 from _signal import getsignal, signal  # type: ignore[import-not-found]  # what is public takes ten times as long
 from signal import SIGINT
@@ -23,7 +24,7 @@ class Uninterrupted:
     def __enter__(self) -> None:
         self._handler: Any = None
         self._held: tuple[int, FrameType | None] | None = None
-        if threading.current_thread() is threading.main_thread():
+        if threading.get_ident() == _main_thread:
             handler = getsignal(SIGINT)
             if callable(handler):
                 self._handler = handler
@@ -39,3 +40,15 @@ class Uninterrupted:
 
     def _hold(self, number: int, frame: FrameType | None) -> None:
         self._held = (number, frame)
+
+
+_main_thread = threading.main_thread().ident
+
+
+def _after_fork_in_child() -> None:
+    global _main_thread
+    _main_thread = threading.get_ident()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -226,7 +226,7 @@ class Proxies:
     def _note_death(self, reference: _Reference) -> None:
         # Runs wherever the garbage collector is.
         self._dead.append(reference)
-        self._releases.add(reference.number, reference.count, reference.stream)
+        self._releases.add_object(reference.number, reference.count, reference.stream)
 
     def _forget_dead(self) -> None:
         while self._dead:

@@ -51,21 +51,25 @@ class Turns:
 
     def wait(self, awaited: Awaited, deadline: float | None) -> bool:
         """Until `awaited` is ready; False if the deadline came first."""
+        me = threading.get_ident()
+        reading = self._reading
         try:
             while not awaited.ready:
-                in_time = self._read_until(awaited, deadline)
-                if in_time is None:
-                    in_time = self._park(awaited, deadline)
-                if not in_time:
+                mine = reading.setdefault("by", me) == me
+                if not (self._read(deadline) if mine else self._park(awaited, deadline)):
                     return awaited.ready
             return True
         finally:
+            if reading.get("by") == me:
+                reading.clear()
             # The one that leaves may be the one that read, or the one that was woken to.
-            if self._parked and not self._reading:
+            if self._parked and not reading:
                 self._wake_one()
 
     def arrived(self, awaited: Awaited) -> None:
         """`awaited` is ready: wake whoever waits for it."""
+        if not self._parked:
+            return
         # A copy, which is made in one go: others park meanwhile.
         for alarm, waited_for in self._parked.copy().items():
             if waited_for is awaited and self._parked.pop(alarm, None) is not None:
@@ -77,7 +81,8 @@ class Turns:
             self._wake_one()
 
     def __enter__(self) -> Turns:
-        while not self._take_turn():
+        me = threading.get_ident()
+        while self._reading.setdefault("by", me) != me:
             self._park(_NEVER, None)
         return self
 
@@ -86,23 +91,6 @@ class Turns:
     ) -> None:
         self._reading.clear()
         self._wake_one()
-
-    def _take_turn(self) -> bool:
-        me = threading.get_ident()
-        return self._reading.setdefault("by", me) == me
-
-    def _read_until(self, awaited: Awaited, deadline: float | None) -> bool | None:
-        """Read for everybody; False if the deadline came first, None if somebody else reads."""
-        try:
-            if not self._take_turn():
-                return None
-            while not awaited.ready:
-                if not self._read(deadline):
-                    return False
-            return True
-        finally:
-            if self.mine:
-                self._reading.clear()
 
     def _park(self, awaited: Awaited, deadline: float | None) -> bool:
         """Sleep until somebody wakes this thread; False if the deadline came first."""

@@ -86,9 +86,10 @@ class Worker:
             arena=arena,
             kill=self._kill,
         )
+        requests, replies = self.channel.endpoints
         boot = {
-            "requests": self.channel.requests,
-            "replies": self.channel.replies,
+            "requests": requests,
+            "replies": replies,
             "key": key,
             "threads": threads,
             "arena": arena,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -18,10 +19,10 @@ _PAGE = 4096
 _SIZE = 64 * _PAGE
 
 
-def _arena(size: int = _SIZE) -> tuple[Outlet, Inlet]:
+def _arena(size: int = _SIZE, on_dead: Callable[[int], None] = lambda offset: None) -> tuple[Outlet, Inlet]:
     fd = os.memfd_create("test")
     os.ftruncate(fd, size)
-    return Outlet(os.dup(fd), size), Inlet(fd, size)
+    return Outlet(os.dup(fd), size), Inlet(fd, size, on_dead)
 
 
 def _put(outlet: Outlet, data: bytes) -> int | None:
@@ -37,32 +38,19 @@ def test_a_block_shows_what_was_put() -> None:
 
 
 def test_a_block_is_given_back_when_its_last_view_dies() -> None:
-    outlet, inlet = _arena()
+    dead: list[int] = []
+    outlet, inlet = _arena(on_dead=dead.append)
     offset = _put(outlet, bytes(range(16)))
     assert offset is not None
     view = inlet.view(offset, 16)
     array = np.frombuffer(view, np.uint8)[4:8]
     del view
     gc.collect()
-    assert inlet.take_dead() == []
+    assert dead == []
     assert array.tolist() == [4, 5, 6, 7]
     del array
     gc.collect()
-    assert inlet.has_dead
-    assert inlet.take_dead() == [offset]
-    assert inlet.take_dead() == []
-
-
-def test_a_death_is_told_at_once() -> None:
-    told: list[bool] = []
-    fd = os.memfd_create("test")
-    os.ftruncate(fd, _SIZE)
-    inlet = Inlet(fd, _SIZE, on_dead=lambda: told.append(True))
-    view = inlet.view(0, 1)
-    assert told == []
-    del view
-    gc.collect()
-    assert told == [True]
+    assert dead == [offset]
 
 
 def test_blocks_do_not_overlap_and_a_full_arena_says_no() -> None:
@@ -87,7 +75,8 @@ def test_freed_neighbours_become_one_space_again() -> None:
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 10 * _PAGE)), max_size=60))
 def test_all_space_comes_back(steps: list[tuple[bool, int]]) -> None:
-    outlet, inlet = _arena()
+    dead: list[int] = []
+    outlet, inlet = _arena(on_dead=dead.append)
     views: list[tuple[int, memoryview, bytes]] = []
     for put, size in steps:
         if put:
@@ -97,12 +86,12 @@ def test_all_space_comes_back(steps: list[tuple[bool, int]]) -> None:
                 views.append((offset, inlet.view(offset, size), data))
         elif views:
             views.pop(size % len(views))
-        for offset in inlet.take_dead():
-            outlet.free(offset)
+        while dead:
+            outlet.free(dead.pop())
         assert all(bytes(view) == data for _, view, data in views)
     views.clear()
-    for offset in inlet.take_dead():
-        outlet.free(offset)
+    while dead:
+        outlet.free(dead.pop())
     assert _put(outlet, bytes(_SIZE)) == 0
 
 
@@ -123,3 +112,108 @@ def test_what_was_not_given_out_cannot_be_given_back() -> None:
     for wrong in (offset, 7, -1):
         with pytest.raises(WireError, match="was not given"):
             outlet.free(wrong)
+
+
+# ---- what is lent back
+
+
+class Lent:
+    """A block that the receiver looks at as an array of its own, and what the owner borrows of it."""
+
+    def __init__(self, data: bytes) -> None:
+        self.outlet, self.inlet = _arena(on_dead=lambda offset: self.outlet.free(offset))
+        offset = _put(self.outlet, data)
+        assert offset is not None
+        self.offset = offset
+        self.size = len(data)
+        self.theirs = np.frombuffer(self.inlet.view(offset, self.size), np.uint8)
+
+    def place(self, array: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> tuple[int, int] | None:
+        return self.inlet.lendable(array.ctypes.data, array.nbytes)
+
+
+def test_what_is_lent_is_what_the_receiver_made_of_it() -> None:
+    lent = Lent(bytes(range(200)))
+    lent.theirs[:2] = 7
+    assert lent.place(lent.theirs) == (lent.offset, 0)
+    view, watch = lent.outlet.borrow(lent.offset, 0, 200)
+    assert bytes(view) == bytes([7, 7, *range(2, 200)])
+    assert watch() is not None
+    del view
+    assert watch() is None
+
+
+def test_a_part_of_a_block_can_be_lent() -> None:
+    lent = Lent(bytes(range(200)))
+    place = lent.place(lent.theirs[50:60])
+    assert place == (lent.offset, 50)
+    view, _ = lent.outlet.borrow(*place, 10)
+    assert bytes(view) == bytes(range(50, 60))
+
+
+def test_only_blocks_that_live_can_be_lent() -> None:
+    lent = Lent(bytes(_PAGE))
+    assert lent.inlet.lendable(np.zeros(8).ctypes.data, 8) is None
+    assert lent.inlet.lendable(lent.theirs.ctypes.data + _PAGE, 8) is None
+    assert lent.inlet.lendable(lent.theirs.ctypes.data + 8, _PAGE) is None
+    address = lent.theirs.ctypes.data
+    del lent.theirs
+    assert lent.inlet.lendable(address, 8) is None
+
+
+def test_what_the_owner_writes_into_what_it_borrowed_is_its_own() -> None:
+    lent = Lent(bytes(2 * _PAGE))
+    view, _ = lent.outlet.borrow(lent.offset, 0, 2 * _PAGE)
+    view[0] = 1
+    assert lent.theirs[0] == 0
+    again, _ = lent.outlet.borrow(lent.offset, 0, 2 * _PAGE)
+    assert again[0] == 0
+
+
+def test_what_is_kept_apart_is_each_side_s_own() -> None:
+    lent = Lent(bytes(2 * _PAGE))
+    lent.theirs[0] = 5
+    view, _ = lent.outlet.borrow(lent.offset, 0, 2 * _PAGE)
+    lent.inlet.keep_apart(lent.offset)
+    lent.theirs[0] = 6
+    lent.theirs[_PAGE] = 6
+    assert (view[0], view[_PAGE]) == (5, 0)
+    assert lent.place(lent.theirs) is None, "it is not what the file holds any more"
+
+
+def test_space_that_was_kept_apart_is_shared_again() -> None:
+    lent = Lent(bytes(_PAGE))
+    lent.inlet.keep_apart(lent.offset)
+    lent.theirs[0] = 6
+    del lent.theirs
+    assert _put(lent.outlet, bytes([9]) * _SIZE) == 0
+    assert bytes(lent.inlet.view(0, _SIZE)) == bytes([9]) * _SIZE
+
+
+def test_a_block_is_free_when_both_sides_look_at_it_no_more() -> None:
+    lent = Lent(bytes([3]) * _PAGE)
+    view, _ = lent.outlet.borrow(lent.offset, 0, _PAGE)
+    del lent.theirs
+    assert _put(lent.outlet, bytes(_SIZE)) is None
+    assert bytes(view) == bytes([3]) * _PAGE
+    del view
+    assert _put(lent.outlet, bytes(_SIZE)) == 0
+
+
+@pytest.mark.parametrize(("start", "size"), [(-1, 1), (0, 0), (0, _PAGE + 1), (_PAGE, 1), (2**70, 1)])
+def test_more_than_a_block_cannot_be_lent(start: int, size: int) -> None:
+    lent = Lent(bytes(_PAGE))
+    with pytest.raises(WireError, match="lends"):
+        lent.outlet.borrow(lent.offset, start, size)
+
+
+def test_what_was_given_back_cannot_be_lent() -> None:
+    lent = Lent(bytes(_PAGE))
+    del lent.theirs
+    with pytest.raises(WireError, match="lends"):
+        lent.outlet.borrow(lent.offset, 0, 1)
+
+
+def test_keeping_apart_what_is_gone_does_nothing() -> None:
+    lent = Lent(bytes(_PAGE))
+    lent.inlet.keep_apart(lent.offset + _PAGE)

@@ -251,7 +251,7 @@ class Pair:
     def flush(self) -> None:
         """The notes on what was dropped arrive in the worker."""
         gc.collect()
-        objects, streams = self.releases.take()
+        objects, streams, _ = self.releases.take()
         _, objects, _, _ = self.worker_decoder.decode(
             self.host_encoder.encode([messages.RELEASE, objects, streams, []])
         )
@@ -367,7 +367,7 @@ def test_many_sendings_of_one_object_are_released_together(pair: Pair) -> None:
     proxies = [pair.answer([thing, thing]) for _ in range(50)]
     assert len({id(proxy) for pair_of in proxies for proxy in pair_of}) == 1
     del proxies
-    objects, _ = pair.releases.take()
+    objects, _, _ = pair.releases.take()
     assert [count for _, count in objects] == [100]
 
 

@@ -37,7 +37,12 @@ MAY_IMPORT = {
 }
 # What the public names are gathered from, by whoever is above.
 PUBLIC = {"isohub", "isohub.__init__"}
-WIRE = frozenset("arena codec dtypes faults forms images messages records specials tensors".split())
+WIRE = frozenset(
+    """
+    arena codec dtypes faults forms images mapping messages packets records small_tensors specials tensor_reader
+    tensor_writer tensors
+    """.split()
+)
 
 
 @dataclass(frozen=True)

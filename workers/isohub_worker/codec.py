@@ -1,10 +1,12 @@
-"""Values to frames and back: msgpack with a closed set of extension types.
+"""Values to messages and back: msgpack with a closed set of extension types.
 
 What msgpack has no type for takes one of the forms in ``forms``. Whatever has no form either is not a value, and the `reference`
 of the side that encodes decides: the worker makes a remote object of it, the host refuses it.
 
-A message is ``[body]``, or ``[body, [table, blocks], *frames]`` if there are tensors or arrays in it (see ``tensors``). Each of
-their buffers is a block of the arena, in `blocks` as ``[offset, size]``, or the next frame, in `blocks` as None.
+A message has the parts ``[body]``, or ``[body, [table, blocks], *buffers]`` if it holds other tensors or arrays than small ones
+(see ``tensors`` and ``small_tensors``). Each of their buffers is a block of the sender's arena, in `blocks` as
+``[offset, size]``, or some of a block of the receiver's arena, which it lends, as ``[offset, start, size]``, or the next part,
+as None.
 
 Decoding makes only what stands in ``forms``: nothing that the peer names is imported or constructed, and a malformed message
 raises WireError, whatever is wrong with it.
@@ -15,15 +17,30 @@ from __future__ import annotations
 import ctypes
 import struct
 from enum import Enum
+from functools import partial
 from typing import Any, Callable, Sequence
 
 import msgpack
 from msgpack import ExtType
 
-from .arena import SMALLEST, Inlet, Outlet
-from .forms import BUILDERS, METHOD, NO_FORM, OBJECT, READERS, TENSOR, form_of, int_form, unhashable
+from .arena import SMALLEST, Inlet, Outlet, Watch
+from .forms import (
+    BUILDERS,
+    METHOD,
+    NO_FORM,
+    OBJECT,
+    READERS,
+    SMALL_TENSOR,
+    TENSOR,
+    form_of,
+    int_form,
+    unhashable,
+)
 from .messages import Unavailable, WireError
-from .tensors import TORCH, TensorArgument, TensorReader, TensorWriter, is_array, is_tensor
+from .small_tensors import read_small, small_array, small_tensor
+from .tensor_reader import TensorReader
+from .tensor_writer import TensorWriter
+from .tensors import TORCH, TensorArgument, address_of, is_array, is_tensor
 
 __all__ = ["CannotEncode", "Decoder", "Encoder"]
 
@@ -44,18 +61,32 @@ class Encoder:
 
     Args:
         reference: answers the extension that stands for an object which has no value form, or None if there is none.
-        outlet: where large buffers are put; without one they are frames.
+        outlet: where large buffers are put; without one they are parts of the message.
+        inlet: out of which blocks can be lent.
+        take_back: undoes what `reference` has done since the last message; None if it does nothing.
     """
 
-    def __init__(self, reference: Reference, outlet: Outlet | None = None) -> None:
+    def __init__(
+        self,
+        reference: Reference,
+        outlet: Outlet | None = None,
+        inlet: Inlet | None = None,
+        take_back: Callable[[], None] | None = None,
+    ) -> None:
         self._reference = reference
+        self._take_back = take_back
         self._outlet = outlet
+        self._inlet = inlet
         # A packer has a buffer of hundreds of KiB, which costs more to get than most messages take to pack. Not one for all:
         # several threads may pack at once, and packing a value may run code that packs another.
         self._idle: list[_Packing] = []
 
-    def encode(self, message: Any) -> list[Any]:
-        """The frames of `message`.
+    def encode(self, message: Any, lent: list[int] | None = None) -> list[Any]:
+        """The parts of `message`.
+
+        Args:
+            message: what to say.
+            lent: is given the blocks that are lent; without it none are.
 
         Raises:
             CannotEncode: a value in it can neither cross nor be referred to.
@@ -64,57 +95,84 @@ class Encoder:
             packing = self._idle.pop()
         except IndexError:
             packing = _Packing(self._reference)
-        try:
-            body, tensors = packing.pack(message)
-        except CannotEncode:
-            raise
-        except ValueError as error:
-            if type(error) is not ValueError:
-                raise  # it was not msgpack that raised, but `reference`
-            # msgpack says the same of a list that contains itself and of one nested 512 deep.
-            raise CannotEncode("a value is nested too deeply, or contains itself (%s)" % error) from None
+        body = packing.pack(message)
+        if packing.shares_memory():
+            if self._take_back is not None:
+                self._take_back()
+            packing.start(leaves=False)
+            body = packing.pack(message)
+        tensors = packing.tensors
+        packing.start()
         if len(body) <= _KEPT_BUFFER:
             self._idle.append(packing)
         if tensors is None:
             return [body]
-        blocks: list[tuple[int, int] | None] = []
-        frames = []
+        blocks: list[list[int] | None] = []
+        buffers = []
         for buffer in tensors.finish():
-            block = self._put(buffer)
+            block = None if len(buffer) < SMALLEST else self._block(buffer, lent)
             blocks.append(block)
             if block is None:
-                frames.append(buffer)
-        return [body, msgpack.packb([tensors.table, blocks]), *frames]
+                buffers.append(buffer)
+        return [body, packing.pack([tensors.table, blocks]), *buffers]
 
-    def _put(self, buffer: memoryview) -> tuple[int, int] | None:
-        if self._outlet is None or buffer.nbytes < SMALLEST:
-            return None
-        offset = self._outlet.put(ctypes.addressof(ctypes.c_char.from_buffer(buffer)), buffer.nbytes)
-        return None if offset is None else (offset, buffer.nbytes)
+    def _block(self, buffer: memoryview, lent: list[int] | None) -> list[int] | None:
+        address = ctypes.addressof(ctypes.c_char.from_buffer(buffer))
+        if lent is not None and self._inlet is not None:
+            place = self._inlet.lendable(address, len(buffer))
+            if place is not None:
+                lent.append(place[0])
+                return [*place, len(buffer)]
+        offset = None if self._outlet is None else self._outlet.put(address, len(buffer))
+        return None if offset is None else [offset, len(buffer)]
 
 
 class _Packing:
     """Packs one message at a time."""
 
-    __slots__ = ("packer", "reference", "tensors")
+    __slots__ = ("_leaves", "_packer", "_reference", "_small", "tensors")
 
     def __init__(self, reference: Reference) -> None:
-        self.reference = reference
-        self.tensors: TensorWriter | None = None
-        self.packer = msgpack.Packer(default=self.default, strict_types=True, unicode_errors="surrogatepass")
+        self._reference = reference
+        self._packer = msgpack.Packer(default=self.default, strict_types=True, unicode_errors="surrogatepass")
+        self.start()
 
-    def pack(self, message: Any) -> tuple[bytes, TensorWriter | None]:
-        self.tensors = None
-        body = self.packer.pack(message)
-        tensors, self.tensors = self.tensors, None
-        return body, tensors
+    def start(self, leaves: bool = True) -> None:
+        """Begin a message.
+
+        Args:
+            leaves: whether small tensors may be leaves.
+        """
+        self.tensors: TensorWriter | None = None
+        self._leaves = leaves
+        self._small: list[Any] = []  # the tensors and arrays that have become leaves
+
+    def pack(self, message: Any) -> bytes:
+        try:
+            return self._packer.pack(message)  # type: ignore[no-any-return]
+        except ValueError as error:
+            if type(error) is not ValueError:
+                raise  # it was not msgpack that raised, but `reference`
+            # msgpack says the same of a list that contains itself and of one nested 512 deep.
+            raise CannotEncode("a value is nested too deeply, or contains itself (%s)" % error) from None
+
+    def shares_memory(self) -> bool:
+        """Whether a leaf of this message shares memory with another tensor, so that it cannot be one."""
+        if not self._small or (len(self._small) == 1 and self.tensors is None):
+            return False
+        spans = [] if self.tensors is None else [span[:2] for span in self.tensors.spans()]
+        for value in self._small:
+            start = address_of(value)
+            spans.append((start, start + value.nbytes))
+        spans.sort()
+        return any(start < end for (_, end), (start, _) in zip(spans, spans[1:]))  # noqa: RUF007
 
     def default(self, value: Any) -> Any:
         """What msgpack packs in place of `value`, a thing that it has no type for."""
         form = self._form(value)
         if form is not NO_FORM:
             return form
-        reference = self.reference(value)
+        reference = self._reference(value)
         if reference is None:
             cls = type(value)
             raise CannotEncode("%s.%s has no form that can cross" % (cls.__module__, cls.__qualname__))
@@ -122,9 +180,11 @@ class _Packing:
 
     def _form(self, value: Any) -> Any:
         if is_tensor(value):
-            return self._tensor(self._writer().add_tensor(value))
+            leaf = small_tensor(value) if self._leaves else None
+            return self._tensor(self._writer().add_tensor(value)) if leaf is None else self._leaf(leaf, value)
         if is_array(value):
-            return self._tensor(self._writer().add_array(value))
+            leaf = small_array(value) if self._leaves else None
+            return self._tensor(self._writer().add_array(value)) if leaf is None else self._leaf(leaf, value)
         if isinstance(value, TensorArgument):
             return self._tensor(_add_argument(self._writer(), value))
         if isinstance(value, Enum):
@@ -135,6 +195,10 @@ class _Packing:
         if type(value) is int:
             return int_form(value)
         return value if type(value) in _NATIVE else self.default(value)
+
+    def _leaf(self, leaf: bytes, value: Any) -> ExtType:
+        self._small.append(value)
+        return ExtType(SMALL_TENSOR, leaf)
 
     def _writer(self) -> TensorWriter:
         if self.tensors is None:
@@ -163,35 +227,45 @@ class Decoder:
         resolve: makes something of an OBJECT or METHOD extension, given its code and payload.
         place: whether tensors go to the device that the peer asked for.
         inlet: where the peer puts large buffers.
+        outlet: of which the peer lends blocks.
     """
 
-    def __init__(self, resolve: Callable[[int, bytes], Any], place: bool, inlet: Inlet | None = None) -> None:
+    def __init__(
+        self,
+        resolve: Callable[[int, bytes], Any],
+        place: bool,
+        inlet: Inlet | None = None,
+        outlet: Outlet | None = None,
+    ) -> None:
         self._resolve = resolve
         self._place = place
         self._inlet = inlet
+        self._outlet = outlet
+        self._borrowed: list[Watch] = []
+        # What takes a message apart knows its hooks, and that takes longer to make than most messages to take apart.
+        self._idle: list[_Unpacking] = []
 
-    def decode(self, frames: Sequence[Any]) -> Any:
-        """The message in `frames`: the body as bytes, then anything with the buffer protocol.
+    def take_borrowed(self) -> list[Watch]:
+        """What the message that was decoded last has borrowed."""
+        borrowed, self._borrowed = self._borrowed, []
+        return borrowed
+
+    def decode(self, parts: Sequence[Any]) -> Any:
+        """The message of these parts: the body as bytes, then anything with the buffer protocol.
 
         Raises:
-            WireError: the frames are no message.
+            WireError: the parts are no message.
             Unavailable: a value needs what this process lacks; the error carries the rest of the message.
         """
         try:
-            tensors = None
-            if len(frames) > 1:
-                table, blocks = msgpack.unpackb(frames[1])
-                tensors = TensorReader(table, self._buffers(blocks, frames[2:]), self._place)
-            unpacking = _Unpacking(self._resolve, tensors)
-            message = msgpack.unpackb(
-                frames[0],
-                ext_hook=unpacking.extension,
-                list_hook=unpacking.sequence,
-                object_pairs_hook=unpacking.mapping,
-                strict_map_key=False,
-                unicode_errors="surrogatepass",
-                timestamp=3,  # msgpack's own extension, which never gets here: a datetime
-            )
+            unpacking = self._idle.pop()
+        except IndexError:
+            unpacking = _Unpacking(self._resolve)
+        try:
+            if len(parts) > 1:
+                table, blocks = msgpack.unpackb(parts[1])
+                unpacking.tensors = TensorReader(table, self._buffers(blocks, parts[2:]), self._place)
+            message = unpacking.unpack(parts[0])
         except WireError:
             raise
         except Exception as error:
@@ -199,40 +273,57 @@ class Decoder:
             raise WireError("malformed message: %s: %s" % (type(error).__name__, error)) from error
         if unpacking.heads:
             raise WireError("the head of a composite stands where none can be")
-        if unpacking.unavailable is not None:
-            unpacking.unavailable.message = message
-            raise unpacking.unavailable
+        unpacking.tensors = None
+        unavailable, unpacking.unavailable = unpacking.unavailable, None
+        self._idle.append(unpacking)
+        if unavailable is not None:
+            unavailable.message = message
+            raise unavailable
         return message
 
-    def _buffers(self, blocks: list[Any], frames: Sequence[Any]) -> list[Any]:
-        unused = iter(frames)
-        buffers = []
+    def _buffers(self, blocks: list[Any], parts: Sequence[Any]) -> list[Any]:
+        unused = iter(parts)
+        buffers: list[Any] = []
         for block in blocks:
             if block is None:
                 buffers.append(next(unused))
-            elif self._inlet is None:
-                raise WireError("a block of an arena, and there is none")
+            elif len(block) == 2 and self._inlet is not None:
+                buffers.append(self._inlet.view(*block))
+            elif len(block) == 3 and self._outlet is not None:
+                view, watch = self._outlet.borrow(*block)
+                self._borrowed.append(watch)
+                buffers.append(view)
             else:
-                offset, size = block
-                buffers.append(self._inlet.view(offset, size))
+                raise WireError("a block of an arena that is not there")
         return buffers
 
 
 class _Unpacking:
-    """One message on its way in."""
+    """Unpacks one message at a time."""
 
-    __slots__ = ("heads", "resolve", "tensors", "unavailable")
+    __slots__ = ("heads", "resolve", "tensors", "unavailable", "unpack")
 
-    def __init__(self, resolve: Callable[[int, bytes], Any], tensors: TensorReader | None) -> None:
+    def __init__(self, resolve: Callable[[int, bytes], Any]) -> None:
         self.resolve = resolve
-        self.tensors = tensors
+        self.tensors: TensorReader | None = None
         self.heads = 0  # of composites, which have not become values yet
         self.unavailable: Unavailable | None = None
+        self.unpack = partial(
+            msgpack.unpackb,
+            ext_hook=self.extension,
+            list_hook=self.sequence,
+            object_pairs_hook=self.mapping,
+            strict_map_key=False,
+            unicode_errors="surrogatepass",
+            timestamp=3,  # msgpack's own extension, which never gets here: a datetime
+        )
 
     def extension(self, code: int, payload: bytes) -> Any:
         try:
             if code == TENSOR:
                 return self._tensor(payload)
+            if code == SMALL_TENSOR:
+                return read_small(payload)
             if code in (OBJECT, METHOD):
                 return self.resolve(code, payload)
             build = BUILDERS.get(code)

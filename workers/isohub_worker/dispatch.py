@@ -40,7 +40,7 @@ class Dispatcher:
         self._arrays_as_tensors = arrays_as_tensors
         self._hubconf: Any = None
 
-    def do(self, op: str, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], grad: int) -> Any:
+    def do(self, op: str, target: Any, args: list[Any], kwargs: dict[str, Any], grad: int) -> Any:
         """The result of operation `op`.
 
         Raises:
@@ -57,26 +57,26 @@ class Dispatcher:
         with _grad_mode(grad):
             return operation(self, target, args, kwargs)
 
-    def open(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, str | None]:
+    def open(self, target: Any, args: list[Any], kwargs: dict[str, Any]) -> dict[str, str | None]:
         """Import the hubconf; the versions of what it brought in."""
         if self._hub_dir is not None:
             hubconf.set_hub_dir(self._hub_dir)
         self._hubconf = hubconf.import_hubconf(self._repo_dir, self._prelude)
         return hubconf.versions()
 
-    def load(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def load(self, target: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         return hubconf.entry_point(self._hubconf, args[0])(*args[1:], **kwargs)
 
 
-def _call(worker: Dispatcher, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _call(worker: Dispatcher, target: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
     return target(*args, **kwargs)
 
 
-def _method(worker: Dispatcher, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _method(worker: Dispatcher, target: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
     return getattr(target, args[0])(*args[1:], **kwargs)
 
 
-def _special(worker: Dispatcher, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _special(worker: Dispatcher, target: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
     """A special method, looked up on the type as Python does."""
     name = args[0]
     if name not in SPECIALS:
@@ -99,15 +99,15 @@ def _raised_here(base: str, message: str, args: tuple[Any, ...] | None) -> tuple
     return type(error), error, None
 
 
-def _getattr(worker: Dispatcher, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _getattr(worker: Dispatcher, target: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
     return getattr(target, args[0])
 
 
-def _setattr(worker: Dispatcher, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def _setattr(worker: Dispatcher, target: Any, args: list[Any], kwargs: dict[str, Any]) -> None:
     setattr(target, args[0], args[1])
 
 
-def _delattr(worker: Dispatcher, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def _delattr(worker: Dispatcher, target: Any, args: list[Any], kwargs: dict[str, Any]) -> None:
     delattr(target, args[0])
 
 
@@ -115,17 +115,15 @@ def _text(make: Callable[..., str]) -> Callable[..., str]:
     return lambda worker, target, args, kwargs: make(target, *args)
 
 
-def _doc(worker: Dispatcher, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+def _doc(worker: Dispatcher, target: Any, args: list[Any], kwargs: dict[str, Any]) -> str | None:
     return inspect.getdoc(target)
 
 
-def _dir(worker: Dispatcher, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:
+def _dir(worker: Dispatcher, target: Any, args: list[Any], kwargs: dict[str, Any]) -> list[str]:
     return [name for name in dir(target) if isinstance(name, str)]
 
 
-def _signature(
-    worker: Dispatcher, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> list[Any] | None:
+def _signature(worker: Dispatcher, target: Any, args: list[Any], kwargs: dict[str, Any]) -> list[Any] | None:
     """Rows of ``[name, kind, default, annotation]``, then the return annotation; None if it has no signature.
 
     A default is ``[]``, ``[value]`` where it is plain, or ``[None, its repr]``.
@@ -184,7 +182,7 @@ def _grad_mode(grad: int) -> AbstractContextManager[Any]:
     return inference() if grad == INFERENCE else torch.no_grad()  # type: ignore[no-any-return]
 
 
-_Operation = Callable[[Dispatcher, Any, "tuple[Any, ...]", "dict[str, Any]"], Any]
+_Operation = Callable[[Dispatcher, Any, "list[Any]", "dict[str, Any]"], Any]
 _OPERATIONS: dict[str, _Operation] = {
     "open": Dispatcher.open,
     "load": Dispatcher.load,

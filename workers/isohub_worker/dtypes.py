@@ -19,7 +19,9 @@ __all__ = [
     "is_ml_dtype",
     "numpy_dtype",
     "numpy_spec",
+    "torch_dtype",
     "torch_name",
+    "torch_spec",
 ]
 
 TORCH_DTYPES = frozenset(
@@ -40,12 +42,45 @@ _TORCH_NAMES = {
     **{"<f%d" % size: "float%d" % (8 * size) for size in (2, 4, 8)},
     **{"<c%d" % size: "complex%d" % (8 * size) for size in (8, 16)},
 }
+# Those that have been met.
+_torch_specs: dict[Any, str] = {}
+_torch_dtypes: dict[str, tuple[Any, int]] = {}
+_numpy_dtypes: dict[str, Any] = {}
+_MOST_DTYPES = 1000
 _NUMPY_DTYPE = re.compile(r"[<>|=][biufcSUVmM]\d+(\[\d*[A-Za-z]+\])?\Z")
 
 
 def has_no_width(dtype: Any) -> bool:
     """Whether it is for texts without a single character, of which NumPy makes new arrays with room for one."""
     return dtype.itemsize == 0 and dtype.names is None
+
+
+def torch_spec(dtype: Any) -> str | None:
+    """How a dtype of torch is spelt on the wire; None if it is not in the closed set."""
+    spec = _torch_specs.get(dtype)
+    if spec is None:
+        name = str(dtype)[len("torch.") :]
+        if name in TORCH_DTYPES:
+            spec = _torch_specs[dtype] = name
+    return spec
+
+
+def torch_dtype(torch: Any, spec: Any) -> tuple[Any, int]:
+    """The dtype of torch that the peer spelt so, and how many bytes an item has.
+
+    Raises:
+        WireError: it is not in the closed set.
+        Unavailable: this torch has no such dtype.
+    """
+    known = _torch_dtypes.get(spec)
+    if known is None:
+        if spec not in TORCH_DTYPES:
+            raise WireError("unknown dtype %.40r" % (spec,))
+        dtype = getattr(torch, spec, None)
+        if dtype is None:
+            raise Unavailable("torch %s has no dtype %.40r" % (torch.__version__, spec))
+        known = _torch_dtypes[spec] = (dtype, torch.empty((), dtype=dtype).element_size())
+    return known
 
 
 def numpy_spec(dtype: Any) -> Any:
@@ -86,6 +121,15 @@ def numpy_dtype(numpy: Any, spec: Any) -> Any:
     """
     if type(spec) is list:
         return _structured_dtype(numpy, *spec)
+    dtype = _numpy_dtypes.get(spec)
+    if dtype is None:
+        dtype = _numpy_dtypes[spec] = _met_dtype(numpy, spec)
+        if len(_numpy_dtypes) > _MOST_DTYPES:
+            _numpy_dtypes.clear()  # texts have as many dtypes as there are lengths
+    return dtype
+
+
+def _met_dtype(numpy: Any, spec: Any) -> Any:
     if is_ml_dtype(spec):
         ml_dtypes = installed("ml_dtypes")
         if ml_dtypes is None or not hasattr(ml_dtypes, spec):
@@ -112,7 +156,12 @@ def _structured_dtype(numpy: Any, itemsize: object, *fields: Any) -> Any:
 
 def installed(name: str) -> Any:
     """The package `name`, imported at the first value that needs it; None where it is not installed."""
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        return None
+    if name not in _installed:
+        try:
+            _installed[name] = importlib.import_module(name)
+        except ImportError:
+            _installed[name] = None
+    return _installed[name]
+
+
+_installed: dict[str, Any] = {}

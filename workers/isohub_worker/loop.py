@@ -18,13 +18,16 @@ import os
 import socket
 import sys
 import threading
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from functools import partial
+from typing import Any, Sequence
 
 import zmq
+import zmq.backend
 
-from . import messages
-from .arena import Inlet, Outlet
+from . import messages, packets
+from .arena import Inlet, Outlet, Watch
 from .codec import CannotEncode, Decoder, Encoder
 from .dispatch import Dispatcher
 from .faults import fault_of
@@ -68,6 +71,9 @@ class Server:
             sock.set_hwm(0)
             sock.linger = 0
             sock.connect(endpoint)
+        # What pyzmq puts around these two checks what is known here, and takes as long as they do.
+        self._recv = partial(zmq.backend.Socket.recv, self._inbox)
+        self._send_frame = partial(zmq.backend.Socket.send, self._outbox)
         self._key = boot["key"]
         self._pid = os.getpid()
         self._dispatcher = Dispatcher(
@@ -76,11 +82,13 @@ class Server:
         self._objects = ObjectTable()
         self._outlet: Outlet | None = None
         self._inlet: Inlet | None = None
+        self._freed: deque[int] = deque()  # blocks of the host's arena whose last view has died
         if boot["arena"] is not None:
             from_host, to_host, size = boot["arena"]
-            self._inlet, self._outlet = Inlet(from_host, size), Outlet(to_host, size)
-        self._encoder = Encoder(self._objects.reference, self._outlet)
-        self._decoder = Decoder(self._objects.resolve, place=True, inlet=self._inlet)
+            self._inlet = Inlet(from_host, size, on_dead=self._freed.append)
+            self._outlet = Outlet(to_host, size)
+        self._encoder = Encoder(self._objects.reference, self._outlet, take_back=self._objects.not_sent)
+        self._decoder = Decoder(self._objects.resolve, place=True, inlet=self._inlet, outlet=self._outlet)
         self._pool = ThreadPoolExecutor(boot["threads"]) if boot["threads"] > 1 else None
         self._streams = Streams(self._step, self._pool)
         # Encoding is inside it too: the description of a type must leave before the first message that relies on it.
@@ -98,18 +106,17 @@ class Server:
 
     def _receive(self, wait: bool) -> list[Any] | None:
         try:
-            frame = self._inbox.recv(0 if wait else zmq.NOBLOCK, copy=False)
+            frames: list[Any] = [self._recv(0 if wait else zmq.NOBLOCK)]
         except zmq.Again:
             return None
-        frames = [frame.buffer]
-        while frame.more:
-            frame = self._inbox.recv(copy=False)
-            frames.append(frame.buffer)
+        if packets.has_more(frames[0]):
+            while len(frames) == 1 or frames[-1].more:
+                frames.append(self._inbox.recv(copy=False))
         return frames
 
     def _handle(self, frames: list[Any]) -> None:
         try:
-            message = messages.check(self._decoder.decode(frames), messages.FROM_HOST)
+            message = messages.check(self._decoder.decode(packets.unpack(frames)), messages.FROM_HOST)
         except Unavailable as error:
             self._send([messages.FAULT, error.message[1], list(fault_of(error))])
             return
@@ -118,9 +125,9 @@ class Server:
             if message[2] == "stream":
                 self._open_stream(*message[1:])
             elif self._pool is None:
-                self._do(message)
+                self._do(message, self._decoder.take_borrowed())
             else:
-                self._pool.submit(self._do, message)
+                self._pool.submit(self._do, message, self._decoder.take_borrowed())
         elif kind == messages.RELEASE:
             self._release(*message[1:])
         else:
@@ -134,7 +141,7 @@ class Server:
             if self._outlet is not None:
                 self._outlet.free(block)
 
-    def _do(self, message: list[Any]) -> None:
+    def _do(self, message: list[Any], borrowed: list[Watch]) -> None:
         _, call, op, target, args, kwargs, grad = message
         try:
             value = self._dispatcher.do(op, target, args, kwargs, grad)
@@ -143,13 +150,15 @@ class Server:
             del target, args, kwargs
         except BaseException as error:
             # SystemExit and KeyboardInterrupt too: code in a worker ends neither the worker nor the host by raising.
-            self._send([messages.FAULT, call, list(fault_of(error))])
+            self._send([messages.FAULT, call, list(fault_of(error))], borrowed)
         else:
-            self._send_value(messages.VALUE, call, value)
+            message += (messages.VALUE, call, value)
+            del value
+            self._send_value(message, borrowed)
 
     def _open_stream(self, call: int, op: str, target: Any, args: Any, kwargs: Any, grad: int) -> None:
         try:
-            iterator = self._dispatcher.do("iter", target, (), {}, grad)
+            iterator = self._dispatcher.do("iter", target, [], {}, grad)
         except BaseException as error:
             self._send([messages.FAULT, call, list(fault_of(error))])
         else:
@@ -158,41 +167,62 @@ class Server:
     def _step(self, stream: Stream) -> bool:
         """Send the next item of `stream`; False once it has no more."""
         try:
-            value = self._dispatcher.do("next", stream.iterator, (), {}, stream.grad)
+            value = self._dispatcher.do("next", stream.iterator, [], {}, stream.grad)
         except StopIteration:
             self._send([messages.END, stream.call])
             return False
         except BaseException as error:
             self._send([messages.FAULT, stream.call, list(fault_of(error))])
             return False
-        self._send_value(messages.ITEM, stream.call, value)
+        self._send_value([messages.ITEM, stream.call, value])
         return True
 
-    def _send_value(self, kind: int, call: int, value: Any) -> None:
+    def _send_value(self, message: list[Any], borrowed: Sequence[Watch] = ()) -> None:
         try:
-            self._send([kind, call, value])
+            self._send(message, borrowed)
         except CannotEncode:
             # Only a container that contains itself, or is nested without end: it stays here and is referred to.
-            self._send([kind, call, Kept(value)])
+            message[2] = Kept(message[2])
+            self._send(message, borrowed)
         except BaseException as error:
             # A value that cannot be looked at: its own code raised while it was being packed.
-            self._send([messages.FAULT, call, list(fault_of(error))])
+            self._send([messages.FAULT, message[1], list(fault_of(error))], borrowed)
 
-    def _send(self, message: list[Any]) -> None:
+    def _send(self, message: list[Any], borrowed: Sequence[Watch] = ()) -> None:
         if os.getpid() != self._pid:
             # The repository forked, and its child came back here as if it were the worker.
             os._exit(0)
         with self._sending:
-            dead = self._inlet.take_dead() if self._inlet is not None else []
-            if dead:
-                self._outbox.send_multipart(self._encoder.encode([messages.FREED, dead]))
+            if self._freed:
+                self._transmit(self._encoder.encode([messages.FREED, self._take_freed()]))
             try:
-                frames = self._encoder.encode(message)
+                parts = self._encoder.encode(message)
             except BaseException:
                 self._objects.not_sent()
                 raise
             self._objects.sent()
+            if borrowed:
+                # What still looks at it when the value is gone was kept.
+                message.clear()
+                kept = [watch.offset for watch in borrowed if watch() is not None]
+                if kept:
+                    self._transmit(self._encoder.encode([messages.KEPT, kept]))
+            self._transmit(parts)
+
+    def _transmit(self, parts: list[Any]) -> None:
+        frames = packets.pack(parts)
+        if len(frames) == 1:
+            self._send_frame(frames[0])
+        else:
             self._outbox.send_multipart(frames)
+
+    def _take_freed(self) -> list[int]:
+        freed = []
+        try:
+            while True:
+                freed.append(self._freed.popleft())
+        except IndexError:
+            return freed
 
 
 def _read_boot(control: socket.socket) -> dict[str, Any]:

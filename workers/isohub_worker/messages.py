@@ -20,6 +20,8 @@ Worker to host::
     [ITEM, call, value]                               one item of a stream
     [END, call]                                       the stream has no more items
     [FREED, [block, ...]]                             the worker looks no more at `block` of the host's arena
+    [KEPT, [block, ...]]                              the worker goes on looking at `block` of its own arena, which the call that
+                                                      it answers next has lent
 
 Over all of it: the host never sends before HELLO, a call is answered once, and a stream never sends more items than the
 host has asked for.
@@ -39,6 +41,7 @@ __all__ = [
     "HELLO",
     "INFERENCE",
     "ITEM",
+    "KEPT",
     "MORE",
     "NO_GRAD",
     "PROTOCOL",
@@ -53,24 +56,26 @@ __all__ = [
 PROTOCOL = 1
 
 REQUEST, RELEASE, MORE = 1, 2, 3
-HELLO, VALUE, FAULT, ITEM, END, FREED = 16, 17, 18, 19, 20, 21
+HELLO, VALUE, FAULT, ITEM, END, FREED, KEPT = 16, 17, 18, 19, 20, 21, 22
 
 # The host's grad mode, which travels with each call.
 GRAD, NO_GRAD, INFERENCE = 0, 1, 2
 
 _ANY = object
+# The first type is that of the kind itself.
 FROM_HOST = {
-    REQUEST: (int, str, _ANY, tuple, dict, int),
-    RELEASE: (list, list, list),
-    MORE: (int, int),
+    REQUEST: (int, int, str, _ANY, list, dict, int),
+    RELEASE: (int, list, list, list),
+    MORE: (int, int, int),
 }
 FROM_WORKER = {
-    HELLO: (int, str, int),
-    VALUE: (int, _ANY),
-    FAULT: (int, list),
-    ITEM: (int, _ANY),
-    END: (int,),
-    FREED: (list,),
+    HELLO: (int, int, str, int),
+    VALUE: (int, int, _ANY),
+    FAULT: (int, int, list),
+    ITEM: (int, int, _ANY),
+    END: (int, int),
+    FREED: (int, list),
+    KEPT: (int, list),
 }
 
 
@@ -101,10 +106,13 @@ def check(message: object, fields: dict[int, tuple[type, ...]]) -> list[Any]:
     if types is None:
         # Not what it is, if it is no number: showing that may have a mind of its own.
         raise WireError("unknown kind of message: %s" % (kind if type(kind) is int else type(kind).__name__))
-    if len(message) != len(types) + 1:
-        raise WireError("a message of kind %d has %d fields, not %d" % (kind, len(types), len(message) - 1))
-    for position, (value, expected) in enumerate(zip(message[1:], types), 1):
-        if expected is not _ANY and type(value) is not expected:
+    if len(message) != len(types):
+        raise WireError(
+            "a message of kind %d has %d fields, not %d" % (kind, len(types) - 1, len(message) - 1)
+        )
+    for position, expected in enumerate(types):
+        value = message[position]
+        if type(value) is not expected and expected is not _ANY:
             raise WireError(
                 "field %d of a message of kind %d is %s, not %s"
                 % (position, kind, type(value).__name__, expected.__name__)

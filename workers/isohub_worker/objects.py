@@ -81,8 +81,9 @@ class ObjectTable:
 
     def sent(self) -> None:
         """The message is on its way: the host holds what it mentions, and knows the types that it describes."""
-        self._new_numbers.clear()
-        self._new_types.clear()
+        if self._new_numbers:
+            self._new_numbers.clear()
+            self._new_types.clear()
 
     def not_sent(self) -> None:
         """There will be no such message: forget that it mentioned anything."""

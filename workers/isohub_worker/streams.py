@@ -67,7 +67,9 @@ class Streams:
 
     def ready(self) -> bool:
         """Whether there is a stream for `turn` to move on."""
-        return self._pool is None and any(stream.credit for stream in self._open.values())
+        if not self._open or self._pool is not None:
+            return False
+        return any(stream.credit for stream in self._open.values())
 
     def turn(self) -> None:
         """Send one item of the stream that has waited longest."""

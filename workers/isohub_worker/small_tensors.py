@@ -1,0 +1,120 @@
+"""Small tensors and arrays that share memory with nothing else in their message: leaves that hold their own bytes.
+
+Most tensors of most calls are of this kind, and for them a table and a buffer cost more than the rest of the message. A leaf is::
+
+    2 bytes   how long the head is, these two included; little-endian
+    ...       the rest of the head, as msgpack: [framework, dtype, shape], as in ``tensors``
+    ...       the items, row by row
+
+A process meets the same few heads again and again, so both sides remember what they have made of one.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from typing import Any, Callable, TypeVar
+
+import msgpack
+
+from .dtypes import has_no_width, installed, is_ml_dtype, numpy_dtype, numpy_spec, torch_dtype, torch_spec
+from .tensor_reader import TensorReader, checked_row
+from .tensors import NUMPY, TORCH, dense_strides, extent
+
+__all__ = ["read_small", "small_array", "small_tensor"]
+
+# A larger one is better off with a buffer of its own.
+_SMALL = 16 * 1024
+# Heads that are remembered; a program with more kinds of arrays pays a little for each.
+_MOST_HEADS = 1000
+_array_heads: dict[Any, bytes] = {}
+_tensor_heads: dict[Any, bytes] = {}
+_makers: dict[bytes, Callable[[bytearray], Any]] = {}
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+def small_array(array: Any) -> bytes | None:
+    """The leaf of a NumPy array; None if it cannot be one."""
+    if (
+        array.nbytes > _SMALL
+        or not array.flags.c_contiguous
+        or type(array) is not sys.modules["numpy"].ndarray
+    ):
+        return None
+    key = (array.dtype, array.shape)
+    head = _array_heads.get(key)
+    if head is None:
+        spec = None if array.dtype.hasobject else numpy_spec(array.dtype)
+        if type(spec) is not str or has_no_width(array.dtype) or array.dtype.metadata is not None:
+            return None
+        head = _remember(_array_heads, key, _head(NUMPY, spec, array.shape))
+    items: bytes = array.tobytes()
+    return head + items
+
+
+def small_tensor(tensor: Any) -> bytes | None:
+    """The leaf of a tensor; None if it cannot be one."""
+    torch = sys.modules["torch"]
+    if tensor.layout is not torch.strided or tensor.device.type != "cpu":
+        return None
+    size = tensor.numel() * tensor.element_size()
+    if size > _SMALL or (hasattr(tensor, "is_neg") and (tensor.is_neg() or tensor.is_conj())):
+        return None
+    key = (tensor.dtype, tensor.shape, tensor.stride())
+    head = _tensor_heads.get(key)
+    if head is None:
+        name = torch_spec(tensor.dtype)
+        if name is None or list(key[2]) != dense_strides(key[1]):
+            return None
+        head = _remember(_tensor_heads, key, _head(TORCH, name, tensor.shape))
+    return head + ctypes.string_at(tensor.data_ptr(), size) if size else head
+
+
+def read_small(payload: bytes) -> Any:
+    """The tensor or array of a leaf.
+
+    Raises:
+        WireError: it is no such leaf.
+        Unavailable: nothing here can hold it.
+    """
+    length = int.from_bytes(payload[:2], "little")
+    head = payload[:length]
+    make = _makers.get(head)
+    if make is None:
+        make = _remember(_makers, head, _maker(head))
+    # A copy, which starts on a boundary, and which its owner may write to.
+    return make(bytearray(memoryview(payload)[length:]))
+
+
+def _head(framework: int, spec: str, shape: Any) -> bytes:
+    head: bytes = msgpack.packb([framework, spec, list(shape)])
+    return (len(head) + 2).to_bytes(2, "little") + head
+
+
+def _maker(head: bytes) -> Callable[[bytearray], Any]:
+    """What makes the value from a copy of the items, and raises if there are too few of them."""
+    framework, spec, shape = msgpack.unpackb(head[2:])
+    count = extent(shape, None) if type(shape) is list else 0
+    row = checked_row([framework, spec, shape, None, 0, 0 if count else -1, None])
+    torch = installed("torch") if framework == TORCH else None
+    if torch is not None and hasattr(torch, "frombuffer"):
+        dtype, _ = torch_dtype(torch, spec)
+        if count:
+            return lambda items: torch.frombuffer(items, dtype=dtype).view(shape)
+        return lambda items: torch.empty(shape, dtype=dtype)
+    numpy = installed("numpy")
+    if torch is None and numpy is not None and spec != "complex32" and not is_ml_dtype(spec):
+        dtype = numpy_dtype(numpy, spec)
+        if not has_no_width(dtype):
+            return lambda items: numpy.ndarray(shape, dtype, items)
+    # Something is missing here or old, and the reader of tables knows what to do then.
+    return lambda items: TensorReader([row], [items], place=False).read(0)
+
+
+def _remember(memory: dict[_Key, _Value], key: _Key, value: _Value) -> _Value:
+    if len(memory) >= _MOST_HEADS:
+        memory.clear()
+    memory[key] = value
+    return value
