@@ -33,6 +33,7 @@ _CUDA, _HIP, _ROCR, _ZE = (
 MASKS = frozenset({_CUDA, _HIP, _ROCR, _ZE})
 """The variables by which devices are hidden."""
 _FORMS = 'gpus=[0], gpus=["GPU-..."], gpus=["amd:0"], gpus=["intel:0"], gpus="auto", or gpus=[] for none'
+_NONE = "gpus=[] uses none"
 
 
 class Pin:
@@ -191,10 +192,10 @@ def _devices() -> list[Device]:
         found = devices()
     except NvmlMissing as error:
         raise GpuNotFound(
-            f"no NVIDIA GPU can be found: {error}", tail=_others(), hint=f"{error.hint}; gpus=[] uses none"
+            f"no NVIDIA GPU can be found: {error}", tail=_others(), hint=f"{error.hint}; {_NONE}"
         ) from None
     if not found:
-        raise GpuNotFound("the NVIDIA driver has no GPU", tail=_others(), hint="gpus=[] uses none")
+        raise GpuNotFound("the NVIDIA driver has no GPU", tail=_others(), hint=_NONE)
     return found
 
 
@@ -203,8 +204,8 @@ def _find(item: int | str, found: Sequence[Device]) -> Device | None:
         return next((device for device in found if device.index == item), None)
     everything = [each for device in found for each in (device, *(device.parts or ()))]
     # As in CUDA, the beginning of an id is enough if no other begins like it.
-    matching = [device for device in everything if item and device.uuid.lower().startswith(item.lower())]
-    exact = [device for device in matching if device.uuid.lower() == item.lower()]
+    matching = [device for device in everything if item and device.uuid.startswith(item)]
+    exact = [device for device in matching if device.uuid == item]
     return (exact or matching)[0] if len(exact or matching) == 1 else None
 
 
@@ -228,9 +229,7 @@ def _require(maker: str, ids: Iterable[str]) -> None:
     for id in ids:
         number = id.partition(".")[0]
         if not count or (number.isdecimal() and int(number) >= count):
-            raise GpuNotFound(
-                f"there is no GPU '{maker}:{id}' here", tail=_others(), hint="gpus=[] uses none"
-            )
+            raise GpuNotFound(f"there is no GPU '{maker}:{id}' here", tail=_everything(), hint=_NONE)
 
 
 def _count(maker: str) -> int:
@@ -258,7 +257,13 @@ def _memory(device: Device) -> str:
     return f", {device.used / 2**30:.1f} of {device.total / 2**30:.1f} GiB used"
 
 
+def _everything() -> str:
+    try:
+        return f"{_listed(devices())}\n{_others()}"
+    except NvmlMissing as error:
+        return f"{error}\n{_others()}"
+
+
 def _others() -> str:
-    """What there is of the other makers."""
     found = [f"{maker}:{number}" for maker in _MAKERS for number in range(_count(maker))]
-    return f"there is: {', '.join(found)}" if found else "there is no GPU at all that this machine tells of"
+    return f"of other makers there is {', '.join(found) or 'none'}"

@@ -94,7 +94,7 @@ class Entry:
         """It has ended."""
         _entries.discard(self)
         if self._path is not None:
-            self._path.unlink(missing_ok=True)
+            _discard(self._path)
 
     def read(self) -> tuple[Worker, State, int] | None:
         """The worker, its state and the number of its calls; None if it has not been started."""
@@ -109,7 +109,7 @@ class Entry:
             os.write(fd, bytes(_COUNTERS.size))
             return mmap.mmap(fd, _COUNTERS.size)
         except OSError:
-            self._path.unlink(missing_ok=True)
+            _discard(self._path)
             raise
         finally:
             os.close(fd)
@@ -132,7 +132,7 @@ def on_this_machine() -> list[tuple[Worker, State, int]]:
         if name is None:
             continue
         if not is_process(int(name[1]), int(name[2])):
-            path.unlink(missing_ok=True)
+            _discard(path)
         elif (read := _read(path)) is not None and is_process(read[0].pid, read[0].start):
             found.append(read)
     return found
@@ -175,14 +175,16 @@ def _read(path: Path) -> tuple[Worker, State, int] | None:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return None
-    with os.fdopen(fd, "rb") as file:
+    try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode) or status.st_uid != os.getuid() or status.st_size > _LARGEST:
             return None
-        content = file.read(_LARGEST)
+        content = os.read(fd, _LARGEST)
+    finally:
+        os.close(fd)
     try:
         return (_worker(json.loads(content[_COUNTERS.size :])), *_told(*_COUNTERS.unpack_from(content)))
-    except (ValueError, TypeError, IndexError, struct.error):
+    except (ValueError, IndexError, RecursionError, struct.error):
         return None
 
 
@@ -190,7 +192,9 @@ def _worker(told: Any) -> Worker:
     if not isinstance(told, dict) or told.keys() != {field.name for field in fields(Worker)}:
         raise ValueError("not what is written here")
     kinds = {"name": str, "pid": int, "start": int, "host": int, "log": str, "since": float}
-    if not all(type(told[name]) is kind for name, kind in kinds.items()) or told["pid"] <= 0:
+    if not all(type(told[name]) is kind for name, kind in kinds.items()):
+        raise ValueError("not what is written here")
+    if not (0 < told["pid"] < 2**31 and 0 < told["host"] < 2**31 and 0 <= told["since"] <= time.monotonic()):
         raise ValueError("not what is written here")
     gpus = told["gpus"]
     if gpus is not None:
@@ -198,6 +202,13 @@ def _worker(told: Any) -> Worker:
             raise ValueError("not what is written here")
         gpus = tuple(gpus)
     return Worker(**{**told, "gpus": gpus})
+
+
+def _discard(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        pass  # it is no file at all
 
 
 def _told(state: int, calls: int, streams: int) -> tuple[State, int]:

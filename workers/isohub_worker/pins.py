@@ -110,7 +110,7 @@ def _stays(key: Any, value: Any) -> bool:
     if name is None or name not in _held:
         return False
     text = _text(value)
-    if text != _held[name]:
+    if text != _held[name] and name != PINNED:
         _tell(name, "deleted" if text is None else "set to %r" % text)
     return True
 
