@@ -17,7 +17,7 @@ from isohub.supervise.leases import Lease, take, take_one
 from isohub.supervise.nvml import Device, NvmlMissing, devices
 from isohub_worker import PINNED
 
-__all__ = ["MASKS", "Pin", "choose", "parse", "usable", "visible"]
+__all__ = ["MASKS", "Pin", "choose", "masks", "parse", "usable", "visible"]
 
 # The number that the kernel knows a maker by, and how an id of one of its devices looks after the prefix.
 _MAKERS = {
@@ -76,17 +76,7 @@ class Pin:
         """What the process environment of a worker says of them. They are taken from now on."""
         with self._lock:
             ids = self._taken()
-        listed = ",".join(ids)
-        numbers = ",".join(str(number) for number in range(len(ids)))
-        if not ids:
-            values = {_CUDA: "", _HIP: "-1"}
-        elif self._maker == "amd":
-            # The lower layer hides the others and the upper ones count what is left, in this order.
-            values = {_ROCR: listed, _HIP: numbers, _CUDA: numbers}
-        elif self._maker == "intel":
-            values = {_ZE: listed}
-        else:
-            values = {_CUDA: listed}
+        values = masks(self._maker, ids)
         return {**values, PINNED: " ".join(values)}
 
     def release(self) -> None:
@@ -115,7 +105,7 @@ def parse(gpus: object) -> tuple[int | str, ...] | str:
         return "auto"
     if isinstance(gpus, (str, bytes, Mapping)) or not isinstance(gpus, Iterable):
         raise ConfigError(f"gpus is {gpus!r}, not GPUs", hint=_FORMS)
-    wanted = tuple(int(item) if isinstance(item, str) and item.isdecimal() else item for item in gpus)
+    wanted = tuple(_number(item) if isinstance(item, str) else item for item in gpus)
     for item in wanted:
         if isinstance(item, bool) or not isinstance(item, (int, str)) or not _is_id(item):
             raise ConfigError(f"gpus has {item!r}, which names no GPU", hint=_FORMS)
@@ -124,6 +114,20 @@ def parse(gpus: object) -> tuple[int | str, ...] | str:
     if len({_maker(item) for item in wanted}) > 1:
         raise ConfigError(f"gpus has more than one maker's: {[*wanted]}", hint="use a Hub for each maker")
     return wanted
+
+
+def masks(maker: str, ids: Sequence[str]) -> dict[str, str]:
+    """The variables by which a process sees these devices of the maker alone."""
+    listed = ",".join(ids)
+    if not ids:
+        return {_CUDA: "", _HIP: "-1"}
+    if maker == "intel":
+        return {_ZE: listed}
+    if maker == "amd":
+        # The lower layer hides the others, and the upper ones count what is left, in this order.
+        numbers = ",".join(str(number) for number in range(len(ids)))
+        return {_ROCR: listed, _HIP: numbers, _CUDA: numbers}
+    return {_CUDA: listed}
 
 
 def choose(wanted: Iterable[int | str], found: Sequence[Device]) -> list[Device]:
@@ -162,8 +166,7 @@ def visible(found: Sequence[Device], mask: str | None) -> list[Device]:
         return [*found]
     left = []
     for name in mask.split(","):
-        name = name.strip()
-        device = _find(int(name) if name.isdecimal() else name, found)
+        device = _find(_number(name.strip()), found)
         if device is None:
             break
         left.append(device)
@@ -207,6 +210,11 @@ def _find(item: int | str, found: Sequence[Device]) -> Device | None:
     matching = [device for device in everything if item and device.uuid.startswith(item)]
     exact = [device for device in matching if device.uuid == item]
     return (exact or matching)[0] if len(exact or matching) == 1 else None
+
+
+def _number(text: str) -> int | str:
+    """What the text says, if it is a number that a GPU can have."""
+    return int(text) if re.fullmatch(r"[0-9]{1,6}", text) else text
 
 
 def _is_id(item: int | str) -> bool:

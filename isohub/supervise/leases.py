@@ -9,19 +9,43 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Sequence
-from typing import Protocol
+from pathlib import Path
 
 from isohub.errors import ConfigError
 from isohub.supervise.run_folder import run_folder
 
+if os.name == "posix":
+    import fcntl
+
 __all__ = ["Lease", "take", "take_one"]
 
 
-class Lease(Protocol):
-    """A GPU that this process has taken."""
+class Lease:
+    """A GPU that this process has taken, and not its forks: these neither keep it nor give it back.
+
+    Args:
+        path: the place.
+
+    Raises:
+        BlockingIOError: another has it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._fd: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if os.name == "posix":
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self.release()
+            raise
+        _leases.add(self)
 
     def release(self) -> None:
         """Give it back."""
+        _leases.discard(self)
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
 
 
 def take(uuid: str) -> Lease:
@@ -38,22 +62,28 @@ def take_one(uuids: Sequence[str]) -> tuple[str, Lease]:
     Raises:
         ConfigError: there is no folder to note it in.
     """
-    import filelock
-
     try:
         folder = run_folder("gpus")
         for place in itertools.count():
             for uuid in uuids:
-                # A Hub may be closed by another thread than the one that loaded something.
-                lock = filelock.FileLock(folder / f"{uuid.replace('/', '-')}.{place}", thread_local=False)
                 try:
-                    lock.acquire(timeout=0)
-                except filelock.Timeout:
+                    return uuid, Lease(folder / f"{uuid.replace('/', '-')}.{place}")
+                except BlockingIOError:
                     continue
-                return uuid, lock
     except OSError as error:
         raise ConfigError(
             f"cannot note which GPU is taken: {error}",
             hint=f"XDG_RUNTIME_DIR names a folder that only user {os.getuid()} can enter",
         ) from error
     raise AssertionError("unreachable")
+
+
+def _let_go() -> None:
+    """In a forked child: what is closed here stays locked by the parent, and is free when that ends."""
+    for lease in [*_leases]:
+        lease.release()
+
+
+_leases: set[Lease] = set()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)

@@ -12,9 +12,7 @@ imported is undone after it.
 from __future__ import annotations
 
 import functools
-import inspect
 import os
-import subprocess
 import sys
 from typing import Any, Callable
 
@@ -38,6 +36,10 @@ def hold() -> None:
 
 
 def _guard() -> None:
+    # Not before they are needed, so that a worker without pins starts without them.
+    import inspect
+    import subprocess
+
     # The class of the mapping and not the mapping, which others have imported by name. Both share their data.
     for mapping in (os.environ, getattr(os, "environb", os.environ)):
         mapping.__class__ = _Environ
@@ -121,7 +123,7 @@ def _text(value: Any) -> str | None:
 
 def _tell(name: str, what: str) -> None:
     frame = sys._getframe(1)
-    inside = (__file__, os.__file__, subprocess.__file__)
+    inside = {__file__, os.__file__, sys.modules["subprocess"].__file__}
     while frame.f_back is not None and (
         frame.f_code.co_filename in inside or frame.f_globals.get("__name__") == "collections.abc"
     ):
