@@ -18,12 +18,17 @@ def run_folder(name: str) -> Path:
     Raises:
         OSError: it cannot be made, or it is not this user's alone.
     """
-    base = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
-    # A login session has the first, or none at all; the second is everybody's, so the name says whose.
-    folder = base / "isohub" if base.is_dir() else Path("/tmp") / f"isohub-{os.getuid()}"
+    user = os.getuid()
+    # A login session has one of these. It may be another user's, if this process was started by sudo.
+    for text in (os.environ.get("XDG_RUNTIME_DIR", ""), f"/run/user/{user}"):
+        if text and (base := Path(text)).is_dir() and base.stat().st_uid == user:
+            folder = base / "isohub"
+            break
+    else:
+        folder = Path("/tmp") / f"isohub-{user}"
     for path in (folder, folder / name):
         path.mkdir(mode=0o700, exist_ok=True)
         status = path.lstat()
-        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != user or status.st_mode & 0o077:
             raise PermissionError(f"{path} is not a folder that only this user can enter")
     return folder / name

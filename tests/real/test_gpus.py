@@ -1,6 +1,6 @@
 """Models on real GPUs, each in a worker that is pinned to one.
 
-These need a GPU of NVIDIA's, and a torch that can use it in the interpreter that runs the tests, whose packages the workers share:
+These need a GPU of NVIDIA's, and a torch that can use it in the interpreter that runs the tests, which is the workers' too:
 ``pip install -e '.[gpu,test,torch]'``.
 """
 
