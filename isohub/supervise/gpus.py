@@ -54,15 +54,14 @@ class Pin:
         wanted = parse(gpus)
         self._lock = threading.Lock()
         self._leases: list[Lease] = []
-        self._ids: tuple[str, ...] | None = None
-        self._auto = wanted == "auto"
         self._maker = "nvidia"
-        if self._auto:
+        self._ids: tuple[str, ...] | None = None  # not picked yet
+        if wanted == "auto":
             _least_used()
-        elif wanted and str(wanted[0]).startswith(tuple(f"{maker}:" for maker in _MAKERS)):
-            self._maker, _, _ = str(wanted[0]).partition(":")
+        elif wanted and (maker := _maker(wanted[0])) != "nvidia":
+            self._maker = maker
             self._ids = tuple(str(item).partition(":")[2] for item in wanted)
-            _require(self._maker, self._ids)
+            _require(maker, self._ids)
         else:
             self._ids = tuple(device.uuid for device in choose(wanted, _devices() if wanted else ()))
 
@@ -91,7 +90,10 @@ class Pin:
             uuid, lease = take_one([device.uuid for device in _least_used()])
             self._ids, self._leases = (uuid,), [lease]
         elif not self._leases and self._maker == "nvidia":
-            self._leases = [take(uuid) for uuid in self._ids]
+            try:
+                self._leases = [take(uuid) for uuid in self._ids]
+            except ConfigError:
+                pass  # what was named needs no lease; others that pick do not know of it, then
         return self._ids
 
 
@@ -101,8 +103,8 @@ def parse(gpus: object) -> tuple[int | str, ...] | str:
     Raises:
         ConfigError: it is none of these.
     """
-    if gpus == "auto":
-        return "auto"
+    if isinstance(gpus, str) and gpus == "auto":
+        return gpus
     if isinstance(gpus, (str, bytes, Mapping)) or not isinstance(gpus, Iterable):
         raise ConfigError(f"gpus is {gpus!r}, not GPUs", hint=_FORMS)
     wanted = tuple(_number(item) if isinstance(item, str) else item for item in gpus)

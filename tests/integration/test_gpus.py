@@ -172,6 +172,27 @@ def test_two_programs_at_once_take_different_ones(machine: Machine) -> None:
         assert again == B, "what ended has given it back"
 
 
+def test_programs_that_start_at_the_same_instant_take_different_ones(machine: Machine) -> None:
+    machine.has(*(f"gpu GPU-{letter * 8} 5 100 Test" for letter in "abcdef"))
+    program = """
+        hub = isohub.Hub(gpus="auto")
+        sys.stdin.readline()
+        say(load(hub, "seen")[1])
+        sys.stdin.readline()
+    """
+    processes = [machine.start(program) for _ in range(6)]
+    try:
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+        seen = [json.loads(process.stdout.readline()) for process in processes if process.stdout is not None]
+        assert sorted(seen) == [f"GPU-{letter * 8}" for letter in "abcdef"]
+    finally:
+        for process in processes:
+            process.communicate("\n", timeout=PATIENCE)
+
+
 def test_two_hubs_of_one_program_take_different_ones_until_they_are_closed(machine: Machine) -> None:
     program = """
         with isohub.Hub(gpus="auto") as first, isohub.Hub(gpus="auto") as second:
@@ -305,7 +326,7 @@ def test_two_words_on_the_same_thing_contradict_each_other(name: str) -> None:
         isohub.Hub(gpus=[], pass_env=[name])
 
 
-def test_where_nothing_can_be_noted_a_gpu_is_not_taken(machine: Machine) -> None:
+def test_where_nothing_can_be_noted_no_gpu_is_picked(machine: Machine) -> None:
     (machine.run_folder / "isohub").mkdir(mode=0o755)
     (machine.run_folder / "isohub").chmod(0o755)
     program = """
@@ -318,7 +339,8 @@ def test_where_nothing_can_be_noted_a_gpu_is_not_taken(machine: Machine) -> None
     text = machine.said(program)
     assert "is not a folder that only this user can enter" in text
     assert "XDG_RUNTIME_DIR" in text
-    # Whoever does not ask for GPUs is not kept from work by it.
+    # Whoever does not have one picked is not kept from work by it.
+    assert machine.said(SEEN.format(gpus="[0]")) == [A, A]
     assert machine.said(SEEN.format(gpus="None")) == ["3", "3"]
 
 
