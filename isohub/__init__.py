@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         EntryPointNotFound,
         FetchError,
         ForeignObject,
+        GpuNotFound,
         HubClosed,
         HubconfError,
         IsohubError,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from isohub.rpc.aio import acall
     from isohub.rpc.arguments import as_tensor
     from isohub.rpc.proxy import RemoteObject, submit
+    from isohub.supervise.census import WorkerInfo, workers
     from isohub.weights import get_dir, load_state_dict_from_url, set_dir
     from isohub_worker.records import Record
 
@@ -47,6 +49,7 @@ __all__ = [
     "EntryPointNotFound",
     "FetchError",
     "ForeignObject",
+    "GpuNotFound",
     "Hub",
     "HubClosed",
     "HubconfError",
@@ -64,6 +67,7 @@ __all__ = [
     "UnsupportedValue",
     "UntrustedRepo",
     "WorkerDied",
+    "WorkerInfo",
     "acall",
     "as_tensor",
     "download_url_to_file",
@@ -74,6 +78,7 @@ __all__ = [
     "load_state_dict_from_url",
     "set_dir",
     "submit",
+    "workers",
 ]
 
 __version__ = "0.1.0"
@@ -82,6 +87,7 @@ _HOME = {
     "Hub": "isohub.hub",
     "Record": "isohub_worker.records",
     "RemoteObject": "isohub.rpc.proxy",
+    "WorkerInfo": "isohub.supervise.census",
     "acall": "isohub.rpc.aio",
     "as_tensor": "isohub.rpc.arguments",
     "download_url_to_file": "isohub.download",
@@ -92,6 +98,7 @@ _HOME = {
     "load_state_dict_from_url": "isohub.weights",
     "set_dir": "isohub.weights",
     "submit": "isohub.rpc.proxy",
+    "workers": "isohub.supervise.census",
 }
 
 

@@ -10,6 +10,7 @@
      |- HubconfError         (RuntimeError)  the repository's hubconf.py is missing, unreadable or does not import
      |   `- EntryPointNotFound               it has no entry point of that name
      |- PythonNotFound       (RuntimeError)  no interpreter on this machine fits
+     |- GpuNotFound          (RuntimeError)  there is no such GPU on this machine
      |- ResolveError         (RuntimeError)  the requirements contradict each other or do not exist
      |- BuildError           (RuntimeError)  a step of building the environment failed
      |- HubClosed            (RuntimeError)  the Hub was closed before this call
@@ -35,6 +36,7 @@ __all__ = [
     "EntryPointNotFound",
     "FetchError",
     "ForeignObject",
+    "GpuNotFound",
     "HubClosed",
     "HubconfError",
     "IsohubError",
@@ -117,6 +119,10 @@ class EntryPointNotFound(HubconfError):
 
 class PythonNotFound(IsohubError, RuntimeError):
     """No interpreter on this machine fits what was asked for."""
+
+
+class GpuNotFound(IsohubError, RuntimeError):
+    """There is no such GPU on this machine, or nothing that knows of it."""
 
 
 class ResolveError(IsohubError, RuntimeError):

@@ -47,6 +47,8 @@ class Hub:
             in it are refused. Of what goes into environments only `python` can be said as well, to name an interpreter.
         env: added to the process environment of workers, which has nothing of the host's but an allow-list.
         pass_env: names of the host's variables that are passed on, such as "HF_TOKEN".
+        gpus: which GPUs workers see: numbers as nvidia-smi shows them, UUIDs, "amd:0" or "intel:0"; "auto" for the one
+            that is least used; [] for none; None for what the process environment says.
         timeout: seconds that a call may take; None for no limit.
         threads: how many calls a worker does at once.
         shared_memory: bytes of memory shared with each worker for large tensors, each way, of which only what is needed is used.
@@ -57,6 +59,7 @@ class Hub:
 
     Raises:
         ConfigError: one of these, or a setting from a file or the environment, is wrong.
+        GpuNotFound: one of `gpus` is not there.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class Hub:
         lock: str | os.PathLike[str] | None = None,
         env: Mapping[str, str] | None = None,
         pass_env: Iterable[str] = (),
+        gpus: Iterable[int | str] | str | None = None,
         timeout: float | None = None,
         threads: int = 1,
         shared_memory: int = 1 << 30,
@@ -107,7 +111,12 @@ class Hub:
             self._request = EnvironmentRequest(python=None if python is None else os.fspath(python))
         self._store = EnvironmentStore(self.settings)
         self._pool = WorkerPool(
-            self.settings, env=env or {}, pass_env=pass_env, threads=threads, shared_memory=shared_memory
+            self.settings,
+            env=env or {},
+            pass_env=pass_env,
+            gpus=gpus,
+            threads=threads,
+            shared_memory=shared_memory,
         )
 
     # ---- torch.hub's functions

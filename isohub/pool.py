@@ -19,6 +19,7 @@ from isohub.errors import ConfigError, HubClosed, HubconfError, RemoteError
 if TYPE_CHECKING:
     from isohub.envs.folderlocks import Use
     from isohub.envs.store import Environment
+    from isohub.supervise.gpus import Pin
     from isohub.supervise.worker import Worker
 
 __all__ = ["WorkerPool"]
@@ -31,11 +32,13 @@ class WorkerPool:
         settings: where logs go, and how long a call may take.
         env: added to the process environment of workers.
         pass_env: names of variables of this process that are passed on.
+        gpus: which GPUs workers see; None for what the process environment says.
         threads: how many calls a worker does at once.
         shared_memory: bytes of memory shared with each worker, each way.
 
     Raises:
         ConfigError: one of these is wrong.
+        GpuNotFound: one of `gpus` is not there.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class WorkerPool:
         *,
         env: Mapping[str, str],
         pass_env: Iterable[str],
+        gpus: Iterable[int | str] | str | None,
         threads: int,
         shared_memory: int,
     ) -> None:
@@ -54,6 +58,7 @@ class WorkerPool:
         self._settings = settings
         self._env = dict(env)
         self._pass_env = tuple(pass_env)
+        self._pin = None if gpus is None else _pin(gpus, {*self._env, *self._pass_env})
         self._threads = threads
         self._shared_memory = -(-shared_memory // mmap.PAGESIZE) * mmap.PAGESIZE
         self._lock = threading.Lock()
@@ -101,6 +106,7 @@ class WorkerPool:
         ref = manifest.ref or manifest.commit[:12]
         name = f"{manifest.repo}@{ref.removeprefix('refs/heads/').removeprefix('refs/tags/')}"
         passed = {key: os.environ[key] for key in self._pass_env if key in os.environ}
+        pinned = {} if self._pin is None else self._pin.variables()
         slot.use = environment.hold()
         try:
             slot.worker = Worker(
@@ -108,7 +114,8 @@ class WorkerPool:
                 name=name,
                 repo_dir=environment.repo_dir,
                 prelude=environment.prelude,
-                environ=scrubbed_environ({**environment.env, **passed, **self._env}),
+                environ=scrubbed_environ({**environment.env, **passed, **self._env, **pinned}),
+                gpus=None if self._pin is None else self._pin.ids(),
                 logs=self._settings.home / "logs",
                 hub_dir=weights.chosen_dir(),
                 threads=self._threads,
@@ -133,6 +140,8 @@ class WorkerPool:
         _open_pools.discard(self)
         for slot in slots:
             slot.close()
+        if self._pin is not None:
+            self._pin.release()
 
     def ask_to_end(self) -> list[_Slot]:
         """The first half of `close`: let the workers know, all at once."""
@@ -149,6 +158,14 @@ class WorkerPool:
         self._closed = True
         self._lock = threading.Lock()
         self._slots = {}
+
+
+def _pin(gpus: Iterable[int | str] | str, named: set[str]) -> Pin:
+    from isohub.supervise.gpus import MASKS, Pin
+
+    for name in sorted(named & MASKS):
+        raise ConfigError(f"gpus and {name} are both given", hint="leave out one of them; gpus sets it")
+    return Pin(gpus)
 
 
 @dataclass

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from isohub import __version__
-from isohub.cli import doctor, env, lock, recipe, repo, run
+from isohub.cli import doctor, env, lock, ps, recipe, repo, run
 from isohub.cli.options import (
     call_options,
     common_options,
@@ -180,6 +180,9 @@ def _parser() -> argparse.ArgumentParser:
         "call an entry point and show the result",
         run.run,
         *(name, entry, call_options(), repository, fetching, worker_options(), common),
+    )
+    _add(
+        verbs, "ps", "show the workers that run on this machine, and what they take", ps.show_workers, common
     )
     environments = verbs.add_parser("env", help="list, explain and remove environments", allow_abbrev=False)
     inner = environments.add_subparsers(title="commands", metavar="COMMAND", required=True)

@@ -130,6 +130,12 @@ def worker_options() -> argparse.ArgumentParser:
     group.add_argument(
         "--pass-env", action="append", default=[], metavar="NAME", help="pass a variable on, such as HF_TOKEN"
     )
+    group.add_argument(
+        "--gpus",
+        type=_gpus,
+        metavar="GPUS",
+        help="which GPUs the worker sees: 0,1 (as in nvidia-smi), a UUID, auto for the least used, none",
+    )
     return parser
 
 
@@ -165,6 +171,12 @@ def _seconds(text: str) -> float:
     if not 0 < seconds < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
     return seconds
+
+
+def _gpus(text: str) -> str | list[str]:
+    if text == "auto":
+        return text
+    return [] if text == "none" else text.split(",")
 
 
 def _variable(text: str) -> tuple[str, str]:

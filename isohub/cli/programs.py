@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -102,7 +103,11 @@ def gpus() -> tuple[list[dict[str, Any]], list[Problem]]:
     if answer is None:
         do = f"see what it says: {program}; until then models run on the CPU"
         return [], [Problem("nvidia-smi fails, so the driver of the GPUs does not work", do)]
-    return [*_gpu_rows(answer)], []
+    rows = [*_gpu_rows(answer)]
+    if rows and importlib.util.find_spec("pynvml") is None:
+        do = "pip install 'isohub[gpu]'"
+        return rows, [Problem("nvidia-ml-py is not installed, so no Hub can choose among the GPUs", do)]
+    return rows, []
 
 
 def _is_python_2(path: Path) -> bool:

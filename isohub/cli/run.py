@@ -49,7 +49,8 @@ def run(args: argparse.Namespace) -> int:
     for name in args.pass_env:
         if name not in os.environ:
             note(f"note: --pass-env {name}: there is no such variable", quiet=args.quiet)
-    with open_hub(args, timeout=args.timeout, env=dict(args.env), pass_env=args.pass_env) as hub:
+    worker = {name: getattr(args, name) for name in ("timeout", "pass_env", "gpus")}
+    with open_hub(args, env=dict(args.env), **worker) as hub:
         environment = environment_of(hub, args)
         started = time.monotonic()
         result = _result(hub, args, entry, calls)

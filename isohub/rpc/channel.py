@@ -10,7 +10,7 @@ import os
 import sys
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, MutableSequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NoReturn
@@ -51,6 +51,7 @@ class Channel:
         timeout: seconds that a call may take; None for no limit.
         arena: file descriptors of this side's arena and of the worker's, and their size; None to send all in frames.
         kill: ends the worker process; called when it breaks the protocol.
+        tally: where it is kept how many calls and how many streams were asked for.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Channel:
         timeout: float | None,
         arena: tuple[int, int, int] | None,
         kill: Callable[[], None],
+        tally: MutableSequence[int] | memoryview | None = None,
     ) -> None:
         self.name = name
         self._link = Link(folder)
@@ -72,6 +74,7 @@ class Channel:
         self._tail = tail
         self._timeout = timeout
         self._kill = kill
+        self._tally = [0, 0] if tally is None else tally
         self._turns = Turns(self._read)
         self._calls = Calls()
         self._releases = Releases(self._flush_releases)
@@ -212,6 +215,11 @@ class Channel:
                 self._send(message, lent)
             except CannotEncode as error:
                 raise self._unsupported(error, op, args, kwargs or {}) from None
+            # Numbers count up for calls and down for streams. Threads may come here in another order.
+            if number > self._tally[0]:
+                self._tally[0] = number
+            elif number < 0:
+                self._tally[1] = max(self._tally[1], -number)
         except Exception:
             self._calls.withdraw(number)
             raise

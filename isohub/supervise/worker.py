@@ -17,6 +17,7 @@ from isohub.rpc.channel import Channel
 from isohub.supervise.launch import Process, anonymous_file, launch
 from isohub.supervise.lifecycle import Event, Lifecycle, State
 from isohub.supervise.logs import last_lines, new_log
+from isohub.supervise.register import Entry
 
 __all__ = ["Worker"]
 
@@ -41,6 +42,7 @@ class Worker:
         arrays_as_tensors: see ``isohub_worker.dispatch``.
         timeout: seconds that a call may take; None for no limit.
         shared_memory: bytes of shared memory for large tensors, each way; 0 sends them through the sockets.
+        gpus: the GPUs that `environ` pins it to, for those who ask; None if it does not.
 
     Raises:
         WorkerDied: it ended while it started.
@@ -62,6 +64,7 @@ class Worker:
         arrays_as_tensors: bool = False,
         timeout: float | None = None,
         shared_memory: int = 0,
+        gpus: tuple[str, ...] | None = None,
     ) -> None:
         self.name = name
         self.returncode: int | None = None
@@ -75,6 +78,8 @@ class Worker:
         log, self.log = new_log(logs, name)
         key = secrets.token_hex(16)
         arenas = [anonymous_file(shared_memory) for _ in range(2)] if shared_memory else []
+        self._gpus = gpus
+        self._entry = Entry()
         arena = (arenas[0], arenas[1], shared_memory) if arenas else None
         self.channel = Channel(
             self._folder,
@@ -85,6 +90,7 @@ class Worker:
             timeout=timeout,
             arena=arena,
             kill=self._kill,
+            tally=self._entry.tally,
         )
         requests, replies = self.channel.endpoints
         boot = {
@@ -110,7 +116,7 @@ class Worker:
             self.channel.wait_for_hello(_HELLO_SECONDS)
             # Both ends are connected. Nobody else can be from here on, and nothing is left if this process is killed.
             shutil.rmtree(self._folder, ignore_errors=True)
-            self._lifecycle.on(Event.READY)
+            self._on(Event.READY)
             self.versions: dict[str, str | None] = self.channel.open()
         except BaseException:
             self.close()
@@ -128,7 +134,7 @@ class Worker:
 
     def ask_to_end(self) -> None:
         """The first half of `close`, which does not wait."""
-        self._lifecycle.on(Event.CLOSE)
+        self._on(Event.CLOSE)
         self._launched.wait()
         if self._process is not None:
             self._process.ask_to_end()
@@ -144,6 +150,9 @@ class Worker:
                 self._process.kill()
         self._watcher.join()
 
+    def _on(self, event: Event) -> None:
+        self._entry.note(self._lifecycle.on(event))
+
     def _kill(self) -> None:
         if self._process is not None:
             self._process.kill()
@@ -153,6 +162,7 @@ class Worker:
     ) -> None:
         try:
             self._process = launch(python, boot, environ=environ, log=log, inherit=arenas)
+            self._entry.start(self.name, self._process.pid, self._gpus, self.log)
         except OSError as error:
             self._launch_error = error
         finally:
@@ -161,6 +171,7 @@ class Worker:
             self._launched.set()
         if self._process is not None:
             self.returncode = self._process.wait()
+        self._entry.remove()
         self._lifecycle.on(Event.EXIT)
         self.channel.die(self._obituary)
         shutil.rmtree(self._folder, ignore_errors=True)

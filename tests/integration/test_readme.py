@@ -72,7 +72,7 @@ def test_the_quick_start_runs_as_printed(folder: Path) -> None:
 def test_the_commands_run_as_printed(folder: Path) -> None:
     program = Path(sys.executable).with_name("isohub")
     printed = [run([str(program), *shlex.split(line)[1:]], folder) for line in commands()]
-    listed, explained, _ = printed
+    listed, explained, *_ = printed
     assert "silero_vad" in listed.split()
     assert re.search(r"packaging.*\n.*hubconf\.py:\d", explained)
 

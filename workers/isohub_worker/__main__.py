@@ -24,6 +24,9 @@ def load_package() -> None:
 
 if __name__ == "__main__":
     load_package()
+    from isohub_worker.pins import hold
+
+    hold()
     command, *arguments = sys.argv[1:]
     # Repositories look at sys.argv too, and find an ordinary script's there.
     del sys.argv[1:]

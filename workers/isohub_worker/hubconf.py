@@ -9,6 +9,8 @@ import sys
 from types import ModuleType
 from typing import Any, Callable
 
+from . import pins
+
 __all__ = ["EntryPointMissing", "entry_point", "import_hubconf", "names", "set_hub_dir", "versions"]
 
 
@@ -33,6 +35,7 @@ def import_hubconf(repo_dir: str, prelude: str | None = None) -> ModuleType:
     # Known by its name while it runs, as torch.hub does not do: a module of the repository may import it back.
     sys.modules["hubconf"] = module
     spec.loader.exec_module(module)
+    pins.hold()
     return module
 
 
