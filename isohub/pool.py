@@ -122,6 +122,7 @@ class WorkerPool:
                 f"the hubconf of {name} does not import: {error.type_name}: {error.message}",
                 tail=error.traceback_text,
                 log=error.log,
+                hint="it did when the environment was built: isohub cache verify finds and mends damage",
             ) from error
         except BaseException:
             slot.close()
