@@ -63,7 +63,7 @@ class Footprint:
 
 
 def footprint(path: Path) -> Footprint:
-    """Look at a file, or at everything in a folder. What goes away meanwhile does not count, nor does what cannot be looked at."""
+    """Look at a file, or at all in a folder. What goes away meanwhile does not count, nor does what cannot be looked at."""
     alone = 0
     linked: dict[_Inode, tuple[int, int, int]] = {}
     waiting = [str(path)]

@@ -113,14 +113,14 @@ def damages(settings: Settings, keys: Collection[str] | None, progress: Progress
             if tree.path.suffix == ".partial":
                 continue  # of a fetch that is at work or was cut short; nobody takes it for a tree
             with progress.step(f"looking at the tree {tree.path.parent.name}"):
-                whole = tree.whole
+                whole = tree.is_whole()
             if not whole:
                 fault = Fault("tree.json" if tree.pin is None else "tree", "changed or never finished")
                 yield Damage("tree", f"{tree.path.parent.name}/{tree.path.name}", tree.path, (fault,))
     for item in EnvironmentStore(settings).list():
         if keys is not None and item.path.name not in keys:
             continue
-        if isinstance(item, BrokenEnvironment) and item.occupied is not None:
+        if isinstance(item, BrokenEnvironment) and item.occupied() is not None:
             continue  # it is being built
         with progress.step(f"looking at {item.path.name}"):
             try:
@@ -184,7 +184,7 @@ def _candidate(item: Environment | BrokenEnvironment) -> Candidate:
         item.path,
         footprint(item.path),
         item.last_used,
-        held=item.occupied,
+        held=item.occupied(),
         broken=item.reason if isinstance(item, BrokenEnvironment) else None,
     )
 

@@ -145,7 +145,7 @@ def _sizes(use: DiskUse) -> dict[str, int]:
 
 def _used(item: Environment | BrokenEnvironment) -> dict[str, Any]:
     last = datetime.fromtimestamp(item.last_used, timezone.utc)
-    return {"last_used": last.isoformat(timespec="seconds"), "held": item.occupied}
+    return {"last_used": last.isoformat(timespec="seconds"), "held": item.occupied()}
 
 
 def _row(item: dict[str, Any]) -> list[str]:

@@ -63,7 +63,6 @@ class _Kept:
         folder = EnvironmentFolder(self.path)
         return used_at(folder.use_lock) or used_at(folder.path)
 
-    @property
     def occupied(self) -> str | None:
         """Why it cannot be removed now; None if it can."""
         folder = EnvironmentFolder(self.path)

@@ -56,7 +56,9 @@ def faults_of(environment: Environment | BrokenEnvironment, *, held: bool = Fals
     with nullcontext() if held else Use(folder.use_lock, limit=_REMOVAL_LIMIT):
         if not folder.path.exists():
             return ()
-        found = {fault.path: fault for fault in _faults(folder, environment)}
+        found: dict[str, Fault] = {}
+        for fault in _faults(folder, environment):
+            found.setdefault(fault.path, fault)
     return tuple(found.values())
 
 

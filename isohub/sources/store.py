@@ -44,8 +44,7 @@ class KeptTree:
     digest: str | None
     last_used: float
 
-    @property
-    def whole(self) -> bool:
+    def is_whole(self) -> bool:
         """Whether its content is what was fetched, as far as can be told.
 
         Raises:

@@ -62,3 +62,61 @@ print(json.dumps(tried))
         assert "error: " in err, size
         assert "Traceback" not in err, size
         assert "room" in err, (size, err)
+
+
+def test_a_disk_that_is_not_the_one_of_the_cache(folder: Path) -> None:
+    program = f"""{BEGINNING}
+mount("-t", "tmpfs", "-o", "size=64m", "none", disk)
+environ = {{"NO_COLOR": "1", "UV_CACHE_DIR": str(folder / "uv")}}
+shown = isohub.on_terminal("list", "./repo", **environ)
+listed = json.loads(isohub("env", "list", "--json").out)["environments"]
+# What is damaged here is damaged nowhere else, so uv need not forget anything.
+damaged = next(disk.glob("home/envs-v1/*/env/lib/python3*/site-packages/six.py"))
+damaged.write_text("x")
+mended = isohub("cache", "verify", "--yes", "--json", UV_OFFLINE="1", **environ)
+print(json.dumps([shown.code, shown.out, listed, mended.code, mended.out, damaged.read_text()[:7]]))
+"""
+    answers = json.loads(run_with_mounts(program, folder))
+    code, shown, (listed,), mended, damage, text = answers
+    assert code == 0
+    assert "on different disks, so files were copied and not linked" in shown
+    assert listed["freed_bytes"] == listed["size_bytes"]
+    assert mended == 0, damage
+    (found,) = json.loads(damage)["damaged"]
+    assert [item["path"].rpartition("/")[2] for item in found["files"]] == ["six.py"]
+    assert found["outcome"] == "rebuilt"
+    assert text == "# Copyr"
+
+
+def test_a_cache_that_cannot_be_written(folder: Path) -> None:
+    (folder / "other").mkdir()
+    (folder / "other" / "hubconf.py").write_text(HUBCONF)
+    program = f"""{BEGINNING}
+assert isohub("list", "./repo").code == 0
+mount("--bind", disk, disk)
+mount("-o", "remount,bind,ro", disk)
+verbs = ["run ./repo f", "list ./other", "env list --json", "env prune --yes --json", "env remove repo --yes", "cache list",
+         "cache prune --dry-run", "cache verify"]
+answers = {{}}
+for verb in verbs:
+    done = isohub(*verb.split(), TMPDIR=str(folder))
+    answers[verb] = [done.code, done.out, done.err]
+print(json.dumps([answers, built()]))
+"""
+    answers, built = json.loads(run_with_mounts(program, folder))
+    assert all("Traceback" not in err for _, _, err in answers.values())
+    assert answers["run ./repo f"][:2] == [0, "1\n"]
+    assert [path.name.split("-")[0] for path in folder.glob("*.log")] == ["isohub"]
+    code, out, err = answers["list ./other"]
+    assert (code, out) == (5, "")
+    assert "Read-only file system" in err
+    assert "try: make it a folder that you can write to, or name another one by ISOHUB_HOME" in err
+    (listed,) = json.loads(answers["env list --json"][1])["environments"]
+    assert listed["held"] == "nothing can be removed there: Read-only file system"
+    pruned = json.loads(answers["env prune --yes --json"][1])
+    assert (answers["env prune --yes --json"][0], pruned["removed"]) == (0, [])
+    assert pruned["kept"][0]["reason"] == listed["held"]
+    assert answers["env remove repo --yes"][0] == 1
+    assert "was not removed: cannot remove" in answers["env remove repo --yes"][2]
+    assert [answers[verb][0] for verb in ("cache list", "cache prune --dry-run", "cache verify")] == [0, 0, 0]
+    assert built == [listed["key"]]
