@@ -64,6 +64,26 @@ print(json.dumps(tried))
         assert "room" in err, (size, err)
 
 
+def test_a_full_disk_can_be_pruned(folder: Path) -> None:
+    program = f"""{BEGINNING}
+mount("-t", "tmpfs", "-o", "size=64m", "none", disk)
+assert isohub("list", "./repo").code == 0
+try:
+    with open(disk / "filler", "wb") as filler:
+        while True:
+            filler.write(b"x" * 65536)
+except OSError as error:
+    pass
+used = isohub("run", "./repo", "f", TMPDIR=str(folder))
+done = isohub("env", "prune", "--yes", "--json")
+print(json.dumps([used.code, used.out, used.err, done.code, done.out, done.err, built()]))
+"""
+    code, out, err, pruned, report, said, built = json.loads(run_with_mounts(program, folder))
+    assert (code, out) == (0, "1\n"), err
+    assert (pruned, built) == (0, []), said
+    assert len(json.loads(report)["removed"]) == 1
+
+
 def test_a_disk_that_is_not_the_one_of_the_cache(folder: Path) -> None:
     program = f"""{BEGINNING}
 mount("-t", "tmpfs", "-o", "size=64m", "none", disk)
