@@ -154,11 +154,11 @@ def repair(damage: Damage, settings: Settings, progress: Progress) -> Repair:
     try:
         if isinstance(item, BrokenEnvironment):
             raise CannotRebuild(item.reason)
-        rebuild(item, damage.faults, _tree(item, settings, progress), settings, progress)
+        built = rebuild(item, damage.faults, _tree(item, settings, progress), settings, progress)
     except CannotRebuild as reason:
         environments.remove(item)
         return Repair(damage, "removed", f"{reason}; the next load builds one")
-    return Repair(damage, "rebuilt")
+    return Repair(damage, "rebuilt") if built else Repair(damage, "whole", "another process was faster")
 
 
 def _tree(environment: Environment, settings: Settings, progress: Progress) -> Tree:

@@ -44,7 +44,7 @@ def _unshare() -> list[str]:
         pytest.skip("mounts of its own need the program unshare, which is not here")
     command = [program, "--mount", *(["--map-root-user"] if os.geteuid() else [])]
     tried = subprocess.run(
-        [*command, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, text=True, timeout=30
+        [*command, "mount", "-t", "tmpfs", "none", "/tmp"], capture_output=True, text=True, timeout=30
     )
     if tried.returncode != 0:
         pytest.skip(f"mounts of its own are not allowed here: {tried.stderr.strip()}")

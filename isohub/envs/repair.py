@@ -41,13 +41,16 @@ class CannotRebuild(Exception):
 
 def rebuild(
     environment: Environment, faults: Sequence[Fault], tree: Tree, settings: Settings, progress: Progress
-) -> None:
+) -> bool:
     """Build it anew where it is, unless it is whole by now.
 
     Args:
         environment: the damaged one.
         faults: what is wrong with it.
         tree: the repository at its commit.
+
+    Returns:
+        Whether it was built; if not, it is whole.
 
     Raises:
         CannotRebuild: nothing was changed; it can only be removed.
@@ -67,7 +70,7 @@ def rebuild(
             _drop(poisoned, settings)
         return True
 
-    builder.rebuild(resolved, damaged=damaged)
+    return builder.rebuild(resolved, damaged=damaged).manifest != environment.manifest
 
 
 def _resolved(environment: Environment, settings: Settings) -> Resolved:

@@ -15,8 +15,10 @@ from pathlib import Path
 
 from isohub.envs.folder import EnvironmentFolder
 from isohub.envs.folderlocks import Use
+from isohub.envs.manifest import read_manifest
 from isohub.envs.record import file_hash, recorded_faults, site_packages
 from isohub.envs.store import BrokenEnvironment, Environment
+from isohub.errors import BuildError
 
 __all__ = ["Fault", "faults_of"]
 
@@ -54,12 +56,20 @@ def faults_of(environment: Environment | BrokenEnvironment, *, held: bool = Fals
         return (Fault("manifest.json", environment.reason),)
     folder = EnvironmentFolder(environment.path)
     with nullcontext() if held else Use(folder.use_lock, limit=_REMOVAL_LIMIT):
-        if not folder.path.exists():
+        if not _is_still_there(environment):
             return ()
         found: dict[str, Fault] = {}
         for fault in _faults(folder, environment):
             found.setdefault(fault.path, fault)
     return tuple(found.values())
+
+
+def _is_still_there(environment: Environment) -> bool:
+    """Whether it is neither gone nor built anew since it was listed; a build in progress has no manifest."""
+    try:
+        return read_manifest(environment.path) == environment.manifest
+    except BuildError:
+        return False
 
 
 def _faults(folder: EnvironmentFolder, environment: Environment) -> Iterator[Fault]:
@@ -104,7 +114,7 @@ def _faults_in(info: Path, name: str, installed: Path, folder: EnvironmentFolder
             continue
         what = _compared(path, digest, size)
         if what is not None:
-            shared = what == "changed" and path.stat().st_nlink > 1
+            shared = what == "changed" and (path.is_symlink() or path.stat().st_nlink > 1)
             yield Fault(_relative(path, folder), what, name, shared)
 
 

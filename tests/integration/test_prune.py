@@ -18,7 +18,6 @@ from isohub.config import Settings
 from isohub.envs.folder import EnvironmentFolder
 from isohub.envs.folderlocks import Use, at_work
 from isohub.envs.store import BrokenEnvironment, Environment, EnvironmentRequest, EnvironmentStore
-from isohub.errors import BuildError
 from isohub.hub import Hub
 from isohub.progress import Step
 from isohub.sources.store import Store
@@ -282,8 +281,22 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
         time.sleep(0.01)
 
 
-def test_one_that_is_gone_when_its_worker_starts(settings: Settings, tmp_path: Path) -> None:
-    environment = built(settings, tmp_path / "repo")
-    EnvironmentStore(settings).remove(environment)
-    with pytest.raises(BuildError, match="was removed since it was found"):
-        environment.hold()
+def test_one_that_is_removed_before_its_worker_starts_is_built_again(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "repo").mkdir()
+    (tmp_path / "repo" / "hubconf.py").write_text(GOOD)
+    environment = hub.environment(tmp_path / "repo", source="local")
+    armed = True
+
+    def remove(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal armed
+        # The worker's use begins with this; it has been found, and is not held yet.
+        if armed and event == "open" and str(arguments[0]).endswith(".users"):
+            armed = False
+            hub.remove_environment(environment)
+
+    sys.addaudithook(remove)
+    assert hub.load(tmp_path / "repo", "f", source="local") == 1
+    assert not armed
+    (again,) = hub.environments()
+    assert isinstance(again, Environment)
+    assert again.manifest.built > environment.manifest.built

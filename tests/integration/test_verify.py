@@ -241,8 +241,21 @@ def test_one_in_use_is_looked_at_and_not_mended(hub: Hub, environment: Environme
     assert hub.repair(found).outcome == "rebuilt"
     # Whoever found the same damage comes too late.
     before = (environment.path / "manifest.json").stat().st_mtime_ns
-    hub.repair(found)
+    assert hub.repair(found).outcome == "whole"
     assert (environment.path / "manifest.json").stat().st_mtime_ns == before
+
+
+def test_one_that_was_built_anew_since_it_was_listed_is_not_damaged(
+    hub: Hub, environment: Environment
+) -> None:
+    installed(environment, "six.py").unlink()
+    assert len(faults_of(environment)) == 1
+    manifest = environment.path / "manifest.json"
+    content = json.loads(manifest.read_text())
+    manifest.unlink()
+    assert faults_of(environment) == ()
+    manifest.write_text(json.dumps({**content, "built": content["built"] + 1}))
+    assert faults_of(environment) == ()
 
 
 def test_a_folder_that_changed_cannot_be_built_from(settings: Settings, hub: Hub, tmp_path: Path) -> None:
