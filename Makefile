@@ -3,7 +3,7 @@
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test check
+.PHONY: demo test soak check
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -11,6 +11,10 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+# The tests that go on for as long as they are told to, for a minute each.
+soak: $(INSTALLED)
+	ISOHUB_SOAK_SECONDS=60 $(BIN)/python -m pytest -s tests/integration/test_disk_soak.py
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

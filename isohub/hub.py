@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import builtins
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from isohub.config import load_settings
 from isohub.entry_points import entry_point_not_found, require_entry_point
 from isohub.envs.request import EnvironmentRequest
-from isohub.envs.store import BrokenEnvironment, Environment, EnvironmentStore
+from isohub.envs.store import BrokenEnvironment, Environment, EnvironmentStore, Removed
 from isohub.errors import ConfigError, RemoteError
 from isohub.pool import WorkerPool
 from isohub.progress import Progress
@@ -24,10 +25,15 @@ from isohub.sources import catalog, trust
 from isohub.sources.tree import Tree
 
 if TYPE_CHECKING:
+    from isohub.cache import Bucket
     from isohub.envs.builder import Resolved
     from isohub.envs.lockfile import LockedRepository, Lockfile
+    from isohub.pruning import PrunePlan
+    from isohub.upkeep import Damage, Repair
 
 __all__ = ["Hub"]
+
+_MOST_BUILDS = 5
 
 
 class Hub:
@@ -156,16 +162,18 @@ class Hub:
         """
         if not isinstance(model, str):
             raise ConfigError("Invalid input: model should be a string of function name")
-        environment = self._environment(
-            repo_or_dir,
-            source,
-            trust_repo,
-            force_reload,
-            skip_validation,
-            Progress(None if verbose else False),
-        )
-        require_entry_point(environment, model)
-        worker = self._pool.worker(environment)
+        progress = Progress(None if verbose else False)
+        for attempt in range(1, _MOST_BUILDS + 1):
+            environment = self._environment(
+                repo_or_dir, source, trust_repo, force_reload, skip_validation, progress
+            )
+            require_entry_point(environment, model)
+            try:
+                worker = self._pool.worker(environment)
+                break
+            except Removed:  # by somebody who prunes, between here and there
+                if attempt == _MOST_BUILDS:
+                    raise
         try:
             return worker.channel.call("load", None, (model, *args), kwargs)
         except RemoteError as error:
@@ -260,6 +268,67 @@ class Hub:
             BuildError: one does, in this process or another.
         """
         self._store.remove(environment)
+
+    # ---- the disk
+
+    def plan_prune(
+        self, *, older_than: timedelta | float | None = None, max_size: int | None = None
+    ) -> PrunePlan:
+        """Which environments `prune` would remove, and why each goes or stays. Without a limit all go that no worker uses.
+
+        Args:
+            older_than: seconds, or a timedelta; those that were last used longer ago go.
+            max_size: bytes that all may take together, each file counted once; the least recently used go until they fit.
+        """
+        from isohub import upkeep
+
+        return upkeep.plan_environments(self.settings, older_than, max_size)
+
+    def plan_cache_prune(self, *, older_than: timedelta | float | None = None) -> PrunePlan:
+        """The same for what is no environment: fetched trees and resolutions that no environment needs, and uv's cache."""
+        from isohub import upkeep
+
+        return upkeep.plan_cache(self.settings, older_than)
+
+    def prune(self, plan: PrunePlan) -> PrunePlan:
+        """Remove what the plan says; what came to be used since stays.
+
+        Returns:
+            The plan with what became of each.
+        """
+        from isohub import upkeep
+
+        return upkeep.prune(plan, self.settings)
+
+    def cache(self) -> tuple[Bucket, ...]:
+        """The folders in which things are kept, with what they take."""
+        from isohub.cache import buckets
+
+        return buckets(self.settings)
+
+    def verify(
+        self, environments: Iterable[Environment | BrokenEnvironment] | None = None, *, verbose: bool = True
+    ) -> Iterator[Damage]:
+        """Compare files with what was recorded of them: of these environments, or of all and of fetched trees.
+
+        Returns:
+            What is damaged, as it is found.
+        """
+        from isohub import upkeep
+
+        keys = None if environments is None else [item.path.name for item in environments]
+        return upkeep.damages(self.settings, keys, Progress(None if verbose else False))
+
+    def repair(self, damage: Damage, *, verbose: bool = True) -> Repair:
+        """Build a damaged environment anew from its own lock, under its own key. What cannot be built so is removed.
+
+        Raises:
+            BuildError: a worker uses it, and nothing was changed; or it could not be built, and is gone.
+            OfflineError: it takes the network, and offline means that nobody is asked; nothing was changed.
+        """
+        from isohub import upkeep
+
+        return upkeep.repair(damage, self.settings, Progress(None if verbose else False))
 
     # ---- locks
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from isohub import weights
 from isohub.config import Settings
 from isohub.environ import scrubbed_environ
-from isohub.errors import ConfigError, HubClosed, HubconfError, RemoteError
+from isohub.errors import ConfigError, HubClosed, HubconfError, IsohubError, RemoteError, WorkerDied
 
 if TYPE_CHECKING:
     from isohub.envs.folderlocks import Use
@@ -129,6 +129,15 @@ class WorkerPool:
                 f"the hubconf of {name} does not import: {error.type_name}: {error.message}",
                 tail=error.traceback_text,
                 log=error.log,
+                hint="it did when the environment was built: isohub cache verify finds and mends damage",
+            ) from error
+        except OSError as error:
+            slot.close()
+            if isinstance(error, IsohubError):
+                raise  # a timeout is both
+            raise WorkerDied(
+                f"the worker of {name} could not be started: {error}",
+                hint="make room for its log and its sockets in the folder for temporary files, or name another by TMPDIR",
             ) from error
         except BaseException:
             slot.close()

@@ -3,40 +3,63 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from isohub.cli.disk import DiskUse, disk_use
+from isohub.cli.asking import agreed
 from isohub.cli.hub import open_hub, source_of, trust_of
-from isohub.cli.output import age, confirm, file_size, note, show, show_json, show_table
+from isohub.cli.output import age, file_size, note, show, show_json, show_table
+from isohub.disk import DiskUse, disk_use, footprint, together
 from isohub.errors import BuildError, ConfigError
 
 if TYPE_CHECKING:
     from isohub.envs.builder import Resolved
     from isohub.envs.store import BrokenEnvironment, Environment
 
-__all__ = ["explain", "list_environments", "remove"]
+__all__ = ["chosen_by", "explain", "list_environments", "remove"]
 
 
 def list_environments(args: argparse.Namespace) -> int:
-    """``isohub env list``: a table, the newest first; what is no environment comes last, with the reason."""
+    """``isohub env list``: a table, the newest first; what is no environment comes last.
+
+    Each has why it stays: because somebody uses it, or because nobody has removed it yet.
+    """
     from isohub.hub import Hub
 
     with Hub(home=args.home) as hub:
         found = hub.environments()
         home = hub.settings.home
-    described = [_describe(item) for item in found]
+    footprints = [footprint(item.path) for item in found]
+    total = together(footprints)
+    described = [
+        {**_describe(item, together([taken])), **_used(item)}
+        for item, taken in zip(found, footprints, strict=True)
+    ]
     if args.json:
-        total = disk_use(*(item.path for item in found))
         show_json({"home": str(home), "environments": described, "size_bytes": total.size})
     elif not found:
         note(f"there are no environments in {home}", quiet=args.quiet)
     else:
-        headers = ("key", "repository", "ref", "commit", "python", "torch", "age", "size", "")
+        headers = (
+            "key",
+            "repository",
+            "ref",
+            "commit",
+            "python",
+            "torch",
+            "age",
+            "used",
+            "size",
+            "own",
+            "kept",
+        )
         show_table(headers, [_row(item) for item in described])
+        note(
+            f"together {file_size(total.size)}, each file counted once; {file_size(total.freed)} would be free without them",
+            quiet=args.quiet,
+        )
     return 0
 
 
@@ -60,15 +83,18 @@ def remove(args: argparse.Namespace) -> int:
     from isohub.hub import Hub
 
     with Hub(home=args.home) as hub:
-        chosen = _choose(args.keys, hub.environments())
+        chosen = chosen_by(args.keys, hub.environments())
         freed = disk_use(*(item.path for item in chosen)).freed
         removed: list[dict[str, Any]] = [
-            {"key": item.path.name, "path": str(item.path), **_sizes(item)} for item in chosen
+            {"key": item.path.name, "path": str(item.path), **_sizes(disk_use(item.path))} for item in chosen
         ]
         failed: list[dict[str, str]] = []
         if not args.dry_run:
-            if not args.yes and not _agreed(chosen, freed):
-                note("nothing was removed", quiet=args.quiet)
+            count = "this environment" if len(chosen) == 1 else f"these {len(chosen)} environments"
+            question = f"Remove {count} and free {file_size(freed)}?"
+            if not args.yes and not agreed(
+                [item.path.name for item in chosen], question, "nothing was removed"
+            ):
                 return 1
             for item in chosen:
                 try:
@@ -92,10 +118,10 @@ def remove(args: argparse.Namespace) -> int:
 # ---- list
 
 
-def _describe(item: Environment | BrokenEnvironment) -> dict[str, Any]:
+def _describe(item: Environment | BrokenEnvironment, use: DiskUse) -> dict[str, Any]:
     from isohub.envs.store import BrokenEnvironment
 
-    described: dict[str, Any] = {"key": item.path.name, "path": str(item.path), **_sizes(item)}
+    described: dict[str, Any] = {"key": item.path.name, "path": str(item.path), **_sizes(use)}
     if isinstance(item, BrokenEnvironment):
         names = ("source", "repo", "ref", "commit", "python", "versions", "built")
         return {**described, **dict.fromkeys(names), "broken": item.reason}
@@ -113,20 +139,26 @@ def _describe(item: Environment | BrokenEnvironment) -> dict[str, Any]:
     }
 
 
-def _sizes(item: Environment | BrokenEnvironment) -> dict[str, int]:
-    use: DiskUse = disk_use(item.path)
+def _sizes(use: DiskUse) -> dict[str, int]:
     return {"size_bytes": use.size, "freed_bytes": use.freed}
 
 
+def _used(item: Environment | BrokenEnvironment) -> dict[str, Any]:
+    last = datetime.fromtimestamp(item.last_used, timezone.utc)
+    return {"last_used": last.isoformat(timespec="seconds"), "held": item.occupied()}
+
+
 def _row(item: dict[str, Any]) -> list[str]:
-    size = file_size(item["size_bytes"])
+    sizes = [file_size(item["size_bytes"]), file_size(item["freed_bytes"])]
+    used = age(time.time() - datetime.fromisoformat(item["last_used"]).timestamp())
     if item["broken"] is not None:
-        return [item["key"], "", "", "", "", "", "", size, f"broken: {item['broken']}"]
+        state = item["held"] or f"broken: {item['broken']}"
+        return [item["key"], "", "", "", "", "", "", used, *sizes, state]
     elapsed = time.time() - datetime.fromisoformat(item["built"]).timestamp()
     ref = (item["ref"] or "").removeprefix("refs/heads/").removeprefix("refs/tags/")
     versions = item["versions"]
     shown = [item["key"], item["repo"], ref, item["commit"][:12], item["python"], versions.get("torch") or ""]
-    return [*shown, age(elapsed), size, ""]
+    return [*shown, age(elapsed), used, *sizes, item["held"] or "until it is pruned"]
 
 
 # ---- explain
@@ -205,7 +237,7 @@ def _asked(item: dict[str, str]) -> str:
 # ---- remove
 
 
-def _choose(
+def chosen_by(
     keys: Sequence[str], found: Sequence[Environment | BrokenEnvironment]
 ) -> list[Environment | BrokenEnvironment]:
     """The environments that the keys name, whole or by a beginning that only one has."""
@@ -221,12 +253,3 @@ def _choose(
             raise ConfigError(f"{key!r} may be any of {names}", hint="write more of the key")
         chosen[matching[0].path] = matching[0]
     return [*chosen.values()]
-
-
-def _agreed(chosen: Sequence[Environment | BrokenEnvironment], freed: int) -> bool:
-    if sys.stdin is None or not sys.stdin.isatty():
-        raise ConfigError("nobody can be asked without a terminal, so nothing was removed", hint="pass --yes")
-    for item in chosen:
-        note(f"  {item.path.name}")
-    count = "this environment" if len(chosen) == 1 else f"these {len(chosen)} environments"
-    return confirm(f"Remove {count} and free {file_size(freed)}?")

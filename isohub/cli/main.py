@@ -15,15 +15,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from isohub import __version__
-from isohub.cli import doctor, env, lock, ps, recipe, repo, run
+from isohub.cli import cache, doctor, env, lock, prune, ps, recipe, repo, run
 from isohub.cli.options import (
+    age_limit,
+    asking_options,
     call_options,
     common_options,
     entry_argument,
     fetch_options,
-    removal_options,
+    key_arguments,
     repo_argument,
     repo_options,
+    size_limit,
     worker_options,
 )
 from isohub.cli.output import note
@@ -184,7 +187,9 @@ def _parser() -> argparse.ArgumentParser:
     _add(
         verbs, "ps", "show the workers that run on this machine, and what they take", ps.show_workers, common
     )
-    environments = verbs.add_parser("env", help="list, explain and remove environments", allow_abbrev=False)
+    environments = verbs.add_parser(
+        "env", help="list, explain, remove and prune environments", allow_abbrev=False
+    )
     inner = environments.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add(inner, "list", "list the environments", env.list_environments, common)
     _add(
@@ -194,7 +199,37 @@ def _parser() -> argparse.ArgumentParser:
         env.explain,
         *(name, repository, common),
     )
-    _add(inner, "remove KEY...", "remove environments", env.remove, removal_options(), common)
+    _add(
+        inner,
+        "remove KEY...",
+        "remove environments",
+        env.remove,
+        *(key_arguments(required=True), asking_options(), common),
+    )
+    _add(
+        inner,
+        "prune",
+        "remove environments that no worker uses",
+        prune.prune_environments,
+        *(age_limit(), size_limit(), asking_options(), common),
+    )
+    caches = verbs.add_parser("cache", help="list, prune and verify what is kept", allow_abbrev=False)
+    inner = caches.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add(inner, "list", "list the folders in which things are kept", cache.list_buckets, common)
+    _add(
+        inner,
+        "prune",
+        "remove fetched trees and resolutions that no environment needs, and what uv no longer needs",
+        prune.prune_cache,
+        *(age_limit(), asking_options(), common),
+    )
+    _add(
+        inner,
+        "verify [KEY...]",
+        "find damaged environments and trees, and mend them",
+        cache.verify,
+        *(key_arguments(required=False), asking_options(), common),
+    )
     _add(
         verbs,
         "lock REPO...",

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
 __all__ = [
+    "age_limit",
+    "asking_options",
     "call_options",
     "common_options",
     "entry_argument",
     "fetch_options",
-    "removal_options",
+    "key_arguments",
     "repo_argument",
     "repo_options",
+    "size_limit",
     "worker_options",
 ]
 
@@ -139,14 +143,44 @@ def worker_options() -> argparse.ArgumentParser:
     return parser
 
 
-def removal_options() -> argparse.ArgumentParser:
-    """What is removed, and whether anybody is asked."""
+def key_arguments(*, required: bool) -> argparse.ArgumentParser:
+    """Environments."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument(
-        "keys", nargs="+", metavar="KEY", help="a key as in env list, or the beginning of one"
+        "keys",
+        nargs="+" if required else "*",
+        metavar="KEY",
+        help="a key as in env list, or the beginning of one",
     )
+    return parser
+
+
+def asking_options() -> argparse.ArgumentParser:
+    """Whether anything is done, and whether anybody is asked."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument("--dry-run", action="store_true", help="show what would be removed")
+    parser.add_argument("--dry-run", action="store_true", help="only show what would be done")
+    return parser
+
+
+def age_limit() -> argparse.ArgumentParser:
+    """How long what is not used stays."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument(
+        "--older-than", type=_duration, metavar="AGE", help="what was last used longer ago: 30d, 12h, 2w"
+    )
+    return parser
+
+
+def size_limit() -> argparse.ArgumentParser:
+    """How much stays."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument(
+        "--max-size",
+        type=_size,
+        metavar="SIZE",
+        help="the least recently used, until the rest takes no more: 20GB, 500MiB",
+    )
     return parser
 
 
@@ -177,6 +211,21 @@ def _gpus(text: str) -> str | list[str]:
     if text == "auto":
         return text
     return [] if text == "none" else text.split(",")
+
+
+def _duration(text: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text.strip())
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is no age such as 30d, 12h or 2w")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}[found[2]]
+
+
+def _size(text: str) -> int:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([KMGT])(i?))?B?", text.strip(), re.IGNORECASE)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 20GB or 500MiB")
+    power = " KMGT".index((found[2] or " ").upper())
+    return int(float(found[1]) * (1024 if found[3] else 1000) ** power)
 
 
 def _variable(text: str) -> tuple[str, str]:

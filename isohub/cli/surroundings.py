@@ -9,11 +9,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from isohub.cli.disk import disk_use
 from isohub.cli.masking import masked_url
 from isohub.cli.output import file_size
 from isohub.cli.problem import Problem
 from isohub.config import Settings, load_settings, torch_home
+from isohub.disk import disk_use
 from isohub.errors import ConfigError
 
 __all__ = ["caches", "can_be_written", "network", "settings", "terminal"]

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from isohub.disk import is_of_the_disk
 from isohub.envs.buildlog import BuildLog
 from isohub.envs.explanations import NO_ROOM_HINT, no_network, no_room
 from isohub.envs.interpreters import Interpreter
@@ -38,6 +39,7 @@ def create_environment(folder: Path, interpreter: Interpreter, memory: Path, log
 
     Raises:
         BuildError: virtualenv failed.
+        OSError: the disk is full, or cannot be written.
     """
     import virtualenv
 
@@ -52,6 +54,8 @@ def create_environment(folder: Path, interpreter: Interpreter, memory: Path, log
         with _virtualenv_lock:
             virtualenv.cli_run(arguments, setup_logging=False, env=environ)
     except (Exception, SystemExit) as error:
+        if isinstance(error, OSError) and is_of_the_disk(error):
+            raise
         log.write(f"{type(error).__name__}: {error}")
         raise BuildError(
             f"cannot make a virtual environment from {interpreter.path}: {error}",

@@ -10,10 +10,13 @@ import json
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple
 
 from isohub.config import Settings
+from isohub.disk import what_to_do
 from isohub.envs.attempts import Attempt, Failure
 from isohub.envs.build import copy_repository, create_environment, install
 from isohub.envs.buildlog import BuildLog
@@ -26,6 +29,7 @@ from isohub.envs.plan import read_plan
 from isohub.envs.process import TimedOut
 from isohub.envs.recipe_builds import with_builds
 from isohub.envs.recipes import Recipe, find_recipe
+from isohub.envs.record import write_record
 from isohub.envs.request import EnvironmentRequest
 from isohub.envs.standins import asked_of_pip, put_standins
 from isohub.envs.uv import Uv, load_uv
@@ -35,7 +39,14 @@ from isohub.hubconf.requirements import Requirement
 from isohub.progress import Progress
 from isohub.sources.tree import Tree
 
-__all__ = ["Builder", "Resolved"]
+__all__ = ["Builder", "Built", "Resolved"]
+
+
+class Built(NamedTuple):
+    """An environment as it was when it was built or found: it may be removed as soon as nobody holds it."""
+
+    path: Path
+    manifest: Manifest
 
 
 class Builder:
@@ -59,14 +70,14 @@ class Builder:
         name = f"build-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}.log"
         self._log = BuildLog(settings.home / "logs" / name)
 
-    def build(self, *, anew: bool = False) -> EnvironmentFolder:
+    def build(self, *, anew: bool = False) -> Built:
         """Do all of it.
 
         Args:
             anew: resolve again, even if an earlier resolution is kept.
 
         Returns:
-            The folder of the environment, which has its manifest.
+            The folder of the environment and its manifest.
 
         Raises:
             HubconfError: the repository's files cannot be read.
@@ -83,13 +94,13 @@ class Builder:
             while True:
                 try:
                     resolved = self._resolved(fitting, attempt)
-                    folder = self._built(resolved, uv)
+                    built = self._built(resolved, uv)
                 except AttemptFailed as failed:
                     attempt = self._next(fitting, failed.failure)
                 else:
-                    fitting.keep(resolved.attempt)
+                    fitting.keep(resolved)
                     self._log.discard()
-                    return folder
+                    return built
 
     def resolve(self) -> Resolved:
         """Do what can be done without building anything.
@@ -109,19 +120,23 @@ class Builder:
                     self._log.discard()
                     return resolved
 
-    def rebuild(self, resolved: Resolved) -> EnvironmentFolder:
+    def rebuild(self, resolved: Resolved, *, damaged: Callable[[], bool] | None = None) -> Built:
         """Build what was resolved before and locked: exactly that, or nothing.
+
+        Args:
+            damaged: says whether the environment that is there has to make room, and is asked when nobody uses it. By
+                default one that is there is the answer.
 
         Raises:
             OfflineError, BuildError: as :meth:`build` says.
         """
         with self._disk_errors():
             try:
-                folder = self._built(resolved, load_uv(self._settings))
+                built = self._built(resolved, load_uv(self._settings), damaged)
             except AttemptFailed as failed:
                 raise failed.failure.error from failed
             self._log.discard()
-            return folder
+            return built
 
     def _fitting(self, uv: Uv, anew: bool) -> Fitting:
         recipe = find_recipe(self._tree, self._request, self._settings)
@@ -143,26 +158,30 @@ class Builder:
         self._progress.say(line)
         return attempt
 
-    def _built(self, resolved: Resolved, uv: Uv) -> EnvironmentFolder:
-        folder = EnvironmentFolder(self._settings.home / "envs-v1" / self._key(resolved))
+    def _built(self, resolved: Resolved, uv: Uv, damaged: Callable[[], bool] | None = None) -> Built:
+        folder = EnvironmentFolder(self._settings.home / "envs-v1" / self.key(resolved))
         creating = f"creating an environment on Python {resolved.interpreter.version_text}"
         with ExitStack() as stack:
             with self._progress.step(creating) as step:
                 stack.enter_context(at_work(folder.work_lock, step, LONGEST_WAIT))
-                if _is_built(folder):
-                    return folder
-                with Use(folder.use_lock, exclusive=True, limit=LONGEST_WAIT):
-                    folder.remove()  # of a build that was killed
+                there = _built_before(folder)
+                if there is not None and damaged is None:
+                    return Built(folder.path, there)
+                # Of a build that was killed something may still be at work in there, and it ends.
+                with Use(folder.use_lock, exclusive=True, limit=LONGEST_WAIT if damaged is None else 0.0):
+                    if damaged is not None and not damaged() and there is not None:
+                        return Built(folder.path, there)
+                    folder.remove()
                 use = stack.enter_context(Use(folder.use_lock))
                 stack.enter_context(_undone_on_failure(folder))
                 folder.path.mkdir(parents=True)
                 memory = self._settings.home / "tools-v1" / "virtualenv"
                 create_environment(folder.environment, resolved.interpreter, memory, self._log)
             self._fill(folder, resolved, uv, use)
-            self._finish(folder, resolved, self._import(folder, resolved, use))
-        return folder
+            return self._finish(folder, resolved, self._import(folder, resolved, use))
 
-    def _key(self, resolved: Resolved) -> str:
+    def key(self, resolved: Resolved) -> str:
+        """The name of the environment that it becomes."""
         pin, interpreter = self._tree.pin, resolved.interpreter
         recipe = resolved.plan.recipe
         parts = [
@@ -239,8 +258,9 @@ class Builder:
             hint=hint,
         )
 
-    def _finish(self, folder: EnvironmentFolder, resolved: Resolved, description: Description) -> None:
+    def _finish(self, folder: EnvironmentFolder, resolved: Resolved, description: Description) -> Built:
         shutil.copyfile(self._log.path, folder.log)
+        write_record(folder, self._tree.path)
         pin, now = self._tree.pin, time.time()
         manifest = Manifest(
             key=folder.path.name,
@@ -260,6 +280,7 @@ class Builder:
             seconds=round(now - self._started, 3),
         )
         write_manifest(folder.path, manifest)
+        return Built(folder.path, manifest)
 
     @contextmanager
     def _disk_errors(self) -> Iterator[None]:
@@ -270,7 +291,7 @@ class Builder:
                 f"cannot build in {self._settings.home}: {error}",
                 step="write",
                 log=self._log.path if self._log.path.exists() else None,
-                hint="make room there, or name another folder by ISOHUB_HOME",
+                hint=what_to_do(error),
             ) from error
 
 
@@ -295,12 +316,12 @@ def _undone_on_failure(folder: EnvironmentFolder) -> Iterator[None]:
         raise
 
 
-def _is_built(folder: EnvironmentFolder) -> bool:
+def _built_before(folder: EnvironmentFolder) -> Manifest | None:
     try:
-        read_manifest(folder.path)
+        manifest = read_manifest(folder.path)
     except BuildError:
-        return False
-    return folder.python.exists()
+        return None
+    return manifest if folder.python.exists() else None
 
 
 def _recipe_use(recipe: Recipe | None) -> RecipeUse | None:

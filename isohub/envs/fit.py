@@ -137,10 +137,10 @@ class Fitting:
             raise self._strategy.error()
         return following
 
-    def keep(self, attempt: Attempt) -> None:
-        """Remember that this one works."""
-        if attempt != self._strategy.first:
-            write_json(self._memory, _record(attempt))
+    def keep(self, resolved: Resolved) -> None:
+        """Remember that this one works, for as long as there is an environment of its lock."""
+        if resolved.attempt != self._strategy.first:
+            write_json(self._memory, {**_record(resolved.attempt), "lock": resolved.lock.digest})
 
     def resolve(self, attempt: Attempt, step: Step) -> Resolved:
         """Resolve an attempt, and see to it that what was found belongs together and is ready for this Python.

@@ -57,6 +57,11 @@ class EnvironmentFolder:
         return self.path / "build.log"
 
     @property
+    def record(self) -> Path:
+        """What its own files were when it was built."""
+        return self.path / "files.json"
+
+    @property
     def pip_requests(self) -> Path:
         """What the repository asked pip for."""
         return self.path / REQUESTS

@@ -13,16 +13,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+from isohub.disk import mark_used
 from isohub.errors import BuildError
 from isohub.progress import Step
 
 if os.name == "posix":
     import fcntl
 
-__all__ = ["LONGEST_WAIT", "Use", "at_work"]
+__all__ = ["LONGEST_WAIT", "Use", "at_work", "occupied"]
 
 LONGEST_WAIT = 3 * 3600.0
 """Seconds to wait for others: longer than any build takes, since its steps have limits of their own."""
+
+_LOOK = 0.5
+"""Seconds after which somebody is taken to be at work, and not just to look as we do."""
 
 
 @contextmanager
@@ -65,15 +69,20 @@ class Use:
     Args:
         path: the lock's file, beside the folder.
         exclusive: nobody else uses it.
+        counts: its beginning and its end are remembered as times of use.
         limit: seconds to wait for the others.
 
     Raises:
         BuildError: the others did not end in time.
+        OSError: there is no such file, and none can be made.
     """
 
-    def __init__(self, path: Path, *, exclusive: bool = False, limit: float = 0.0) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._fd: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    def __init__(
+        self, path: Path, *, exclusive: bool = False, counts: bool = False, limit: float = 0.0
+    ) -> None:
+        self._path = path
+        self._counts = False
+        self._fd: int | None = _opened(path)
         deadline = time.monotonic() + limit
         while not self._locked(exclusive):
             if time.monotonic() >= deadline:
@@ -84,6 +93,9 @@ class Use:
                     hint="close the Hubs that use it, and try again",
                 )
             time.sleep(0.05)
+        self._counts = counts
+        if counts:
+            mark_used(path)
 
     @property
     def descriptors(self) -> tuple[int, ...]:
@@ -93,6 +105,8 @@ class Use:
     def close(self) -> None:
         """End the use; programs that inherited it go on."""
         if self._fd is not None:
+            if self._counts:
+                mark_used(self._path)
             os.close(self._fd)
             self._fd = None
 
@@ -112,3 +126,33 @@ class Use:
             except BlockingIOError:
                 return False
         return True
+
+
+def occupied(work: Path, use: Path) -> str | None:
+    """Why the folder with these two locks cannot be removed now; None if it can."""
+    if not (work.exists() or use.exists()):
+        return None  # nobody has had to do with it yet, and a look makes no files
+    try:
+        # Only who is at work asks to be the only user, so another one who looks is never taken for a user.
+        with at_work(work, Step(), _LOOK):
+            try:
+                Use(use, exclusive=True).close()
+            except BuildError:
+                return "a worker uses it"
+    except BuildError:
+        return "another process builds or removes it"
+    except OSError as error:
+        return f"nothing can be removed there: {error.strerror}"
+    return None
+
+
+def _opened(path: Path) -> int:
+    flags = getattr(os, "O_CLOEXEC", 0)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o666)
+    except OSError:
+        if not path.exists():
+            raise
+        # In a cache that cannot be written a lock that is there can be shared all the same.
+        return os.open(path, os.O_RDONLY | flags)

@@ -17,6 +17,7 @@ from typing import Any
 
 from isohub.envs.process import TimedOut, run_program
 from isohub.envs.stamp import stamp
+from isohub.errors import FetchError
 from isohub.sources.jsonfile import read_json, write_json
 
 __all__ = ["OLDEST", "Interpreter", "Interpreters", "host_interpreter"]
@@ -98,7 +99,10 @@ class Interpreters:
         found = _read(answer := _run(real))
         if found is not None:
             self._known[str(real)] = {"stamp": stamp(real), "answer": answer}
-            write_json(self._file, self._known)
+            try:
+                write_json(self._file, self._known)
+            except FetchError:
+                pass  # it only saves time
         return found
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from isohub.envs import pip_standin
 from isohub.envs.folder import EnvironmentFolder
+from isohub.envs.record import site_packages
 
 if TYPE_CHECKING:
     from isohub.envs.lock import Lock
@@ -29,7 +30,7 @@ def put_standins(folder: EnvironmentFolder, lock: Lock) -> None:
     scripts = folder.python.parent
     if lock.version("pip") is None:
         source = Path(pip_standin.__file__).read_text(encoding="utf-8")
-        package = _site_packages(folder) / "pip"
+        package = site_packages(folder) / "pip"
         package.mkdir()
         (package / "__init__.py").write_text(source, encoding="utf-8")
         (package / "__main__.py").write_text("import sys\nfrom pip import main\nsys.exit(main())\n")
@@ -48,11 +49,6 @@ def asked_of_pip(folder: EnvironmentFolder) -> tuple[str, ...]:
     except (OSError, ValueError, TypeError):
         return ()  # nothing was asked for, or the repository wrote there what it liked
     return tuple(dict.fromkeys(asked))
-
-
-def _site_packages(folder: EnvironmentFolder) -> Path:
-    pattern = "Lib/site-packages" if os.name == "nt" else "lib/python3.*/site-packages"
-    return next(folder.environment.glob(pattern))
 
 
 def _put_script(path: Path) -> None:

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isohub.config import Settings
+from isohub.disk import mark_used, used_at
 from isohub.envs.folder import EnvironmentFolder
-from isohub.envs.folderlocks import Use, at_work
+from isohub.envs.folderlocks import Use, at_work, occupied
 from isohub.envs.manifest import SCHEMA, EntryPoint, Manifest, read_manifest
 from isohub.envs.recipe_places import recipes_digest
 from isohub.envs.request import EnvironmentRequest
@@ -35,24 +36,53 @@ if TYPE_CHECKING:
     from isohub.envs.builder import Resolved
     from isohub.envs.lockfile import LockedRepository
 
-__all__ = ["BrokenEnvironment", "Environment", "EnvironmentRequest", "EnvironmentStore"]
+__all__ = ["BrokenEnvironment", "Environment", "EnvironmentRequest", "EnvironmentStore", "Removed"]
 
 # Raised when the rules change by which a request becomes a plan: what was remembered then no longer answers it.
 _RULES = 2
 _REMOVAL_LIMIT = 10.0
 
 
+class Removed(BuildError):
+    """An environment was removed after it was found."""
+
+
 @dataclass(frozen=True)
-class Environment:
-    """A built environment.
+class _Kept:
+    """A folder among the environments.
 
     Attributes:
-        path: its folder.
-        manifest: what it is.
+        path: the folder.
     """
 
     path: Path
+
+    @property
+    def last_used(self) -> float:
+        """When it was last used, in seconds since the epoch: a worker started or ended, or it was found; within an hour."""
+        folder = EnvironmentFolder(self.path)
+        return used_at(folder.use_lock) or used_at(folder.path)
+
+    def occupied(self) -> str | None:
+        """Why it cannot be removed now; None if it can."""
+        folder = EnvironmentFolder(self.path)
+        return occupied(folder.work_lock, folder.use_lock)
+
+
+@dataclass(frozen=True)
+class Environment(_Kept):
+    """A built environment.
+
+    Attributes:
+        manifest: what it is.
+    """
+
     manifest: Manifest
+
+    @property
+    def last_used(self) -> float:
+        """When it was last used or, if it never was, built."""
+        return max(super().last_used, self.manifest.built)
 
     @property
     def python(self) -> Path:
@@ -90,27 +120,34 @@ class Environment:
         """Keep it from being removed until the answer is closed, or this process ends.
 
         Raises:
-            BuildError: it has been removed.
+            BuildError: it has been removed, or is being removed.
         """
-        use = Use(EnvironmentFolder(self.path).use_lock, limit=_REMOVAL_LIMIT)
+        try:
+            use = Use(EnvironmentFolder(self.path).use_lock, counts=True, limit=_REMOVAL_LIMIT)
+        except OSError as error:
+            raise BuildError(
+                f"cannot use {self.path}: {error}",
+                step="lock",
+                hint="make that folder readable for you, or name another one by ISOHUB_HOME",
+            ) from error
         try:
             read_manifest(self.path)
-        except BuildError:
+        except BuildError as error:
             use.close()
-            raise
+            raise Removed(
+                f"{self.path} was removed since it was found", step="lock", hint="load it again"
+            ) from error
         return use
 
 
 @dataclass(frozen=True)
-class BrokenEnvironment:
+class BrokenEnvironment(_Kept):
     """A folder among the environments that is none.
 
     Attributes:
-        path: the folder.
         reason: why it is none.
     """
 
-    path: Path
     reason: str
 
 
@@ -147,6 +184,7 @@ class EnvironmentStore:
             manifest = read_manifest(folder.path)
         except BuildError:
             return None
+        mark_used(folder.use_lock)
         return Environment(folder.path, manifest)
 
     def provide(
@@ -168,8 +206,8 @@ class EnvironmentStore:
             return found
         from isohub.envs.builder import Builder
 
-        folder = Builder(self._settings, tree, self._completed(request), progress).build(anew=anew)
-        environment = Environment(folder.path, read_manifest(folder.path))
+        built = Builder(self._settings, tree, self._completed(request), progress).build(anew=anew)
+        environment = Environment(*built)
         self._remember(self._record(tree, request), environment)
         return environment
 
@@ -211,8 +249,9 @@ class EnvironmentStore:
         from isohub.envs.rebuilding import require_tree
 
         require_tree(locked, tree)
-        folder = Builder(self._settings, tree, EnvironmentRequest(), progress).rebuild(resolved)
-        environment = Environment(folder.path, read_manifest(folder.path))
+        environment = Environment(
+            *Builder(self._settings, tree, EnvironmentRequest(), progress).rebuild(resolved)
+        )
         self._remember(self._locked_record(locked, python), environment)
         return environment
 
@@ -237,15 +276,29 @@ class EnvironmentStore:
                 broken.append(BrokenEnvironment(path, error.message))
         return [*sorted(built, key=lambda item: -item.manifest.built), *broken]
 
-    def remove(self, environment: Environment | BrokenEnvironment) -> None:
+    def remove(
+        self, environment: Environment | BrokenEnvironment, *, unused_since: float | None = None
+    ) -> None:
         """Remove one that nobody uses.
+
+        Args:
+            unused_since: leave it, if it was used after this.
 
         Raises:
             BuildError: it is in use, or cannot be removed.
         """
         folder = EnvironmentFolder(environment.path)
-        with at_work(folder.work_lock, Step(), _REMOVAL_LIMIT), Use(folder.use_lock, exclusive=True):
-            folder.remove()
+        try:
+            with at_work(folder.work_lock, Step(), _REMOVAL_LIMIT), Use(folder.use_lock, exclusive=True):
+                if unused_since is not None and environment.last_used > unused_since:
+                    raise BuildError(f"{folder.path} was used a moment ago", step="lock", hint="try again")
+                folder.remove()
+        except OSError as error:
+            raise BuildError(
+                f"cannot remove {folder.path}: {error}",
+                step="remove",
+                hint="its disk has to be writable for that, and the folder yours",
+            ) from error
 
     def _remember(self, path: Path, environment: Environment) -> None:
         interpreter = environment.manifest.interpreter

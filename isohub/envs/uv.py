@@ -66,6 +66,7 @@ class Uv:
         log: BuildLog,
         limit: float,
         inherit: Sequence[int] = (),
+        looking: bool = True,
     ) -> UvAnswer:
         """Run a command of uv's to its end.
 
@@ -74,11 +75,13 @@ class Uv:
             log: gets the command and what it printed.
             limit: seconds that it may take.
             inherit: file descriptors that it keeps.
+            looking: it is a command that looks for distributions, and is told where.
 
         Raises:
             BuildError: it did not end in time, or could not be started.
         """
-        command = [self.program, *arguments, *self.settings.options, *(["--offline"] if self.offline else [])]
+        options = self.settings.options if looking else ()
+        command = [self.program, *arguments, *options, *(["--offline"] if self.offline else [])]
         log.command(command)
         with tempfile.TemporaryFile() as output:
             try:

@@ -70,7 +70,10 @@ def content_digest(folder: Path, *, ignore: bool = True, memory: Path | None = N
             raise FetchError(f"cannot read {path}: {error.strerror}") from error
         whole.update(b"%s\0%s\0%s\n" % (os.fsencode(name), kind, content.encode()))
     if memory and kept != known:
-        write_json(memory, dict(kept))
+        try:
+            write_json(memory, dict(kept))
+        except FetchError:
+            pass  # it only saves time
     return whole.hexdigest()
 
 

@@ -14,16 +14,47 @@ import hashlib
 import re
 import shutil
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
+from isohub.disk import mark_used, used_at
 from isohub.errors import FetchError
 from isohub.sources.jsonfile import read_json, write_json
 from isohub.sources.tree import Pin, Tree
 
-__all__ = ["Store", "repository_key"]
+__all__ = ["KeptTree", "Store", "repository_key"]
 
 # Another process that fetches the same commit ends sooner: its own waits have deadlines, and its death frees the lock.
 _LONGEST_FETCH = 3600.0
+
+
+@dataclass(frozen=True)
+class KeptTree:
+    """A folder among the trees.
+
+    Attributes:
+        path: the folder.
+        pin: what it is of; None if it is no whole tree.
+        digest: of its content when it was fetched; None if that was not kept.
+        last_used: when it was last found or fetched, in seconds since the epoch.
+    """
+
+    path: Path
+    pin: Pin | None
+    digest: str | None
+    last_used: float
+
+    def is_whole(self) -> bool:
+        """Whether its content is what was fetched, as far as can be told.
+
+        Raises:
+            FetchError: it cannot be read.
+        """
+        from isohub.sources.digest import content_digest
+
+        if self.pin is None or not (self.path / "tree").is_dir():
+            return False
+        return self.digest in (None, content_digest(self.path / "tree", ignore=False))
 
 
 class Store:
@@ -65,6 +96,7 @@ class Store:
         record = read_json(folder / "tree.json")
         if record is None or record.get("commit") != pin.commit or not (folder / "tree").is_dir():
             return None
+        mark_used(folder / "tree.json")
         date = record.get("date")
         return Tree(pin, folder / "tree", date if isinstance(date, int) else None)
 
@@ -81,7 +113,7 @@ class Store:
         import filelock
 
         folder = self._tree_folder(pin)
-        lock = self._locks / f"tree-{repository_key(pin.source, pin.repo)}-{pin.commit}.lock"
+        lock = self._lock(folder)
         partial = folder.with_name(f"{folder.name}.partial")
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
@@ -111,15 +143,62 @@ class Store:
                 hint="ISOHUB_HOME names another folder for isohub's files",
             ) from error
 
+    def trees(self) -> list[KeptTree]:
+        """All of them, and what is left of fetches that were cut short."""
+        found = []
+        for path in sorted(item for item in self._trees.glob("*/*") if item.is_dir()):
+            mark = path / "tree.json"
+            record = read_json(mark) or {}
+            texts = [record.get(name) for name in ("source", "repo", "commit")]
+            whole = all(isinstance(text, str) for text in texts) and texts[2] == path.name
+            pin = (
+                Pin(record["source"], record["repo"], record.get("ref"), record["commit"]) if whole else None
+            )
+            digest = record.get("digest")
+            found.append(
+                KeptTree(
+                    path, pin, digest if isinstance(digest, str) else None, used_at(mark) or used_at(path)
+                )
+            )
+        return found
+
+    def remove(self, tree: KeptTree) -> None:
+        """Remove a tree that nobody is fetching.
+
+        Raises:
+            FetchError: somebody is, or it cannot be removed.
+        """
+        import filelock
+
+        folder = tree.path.with_name(tree.path.name.removesuffix(".partial"))
+        try:
+            with filelock.FileLock(self._lock(folder), timeout=0):
+                # The mark first, so that a removal that is cut short leaves no tree.
+                (tree.path / "tree.json").unlink(missing_ok=True)
+                _remove(tree.path)
+        except filelock.Timeout as error:
+            raise FetchError(
+                f"another process is fetching {folder.name[:7]}", hint="try again when it is done"
+            ) from error
+        except OSError as error:
+            raise FetchError(
+                f"cannot remove {tree.path}: {error}", hint="its disk has to be writable for that"
+            ) from error
+
+    def _lock(self, folder: Path) -> Path:
+        return self._locks / f"tree-{folder.parent.name}-{folder.name}.lock"
+
     def _fill(self, partial: Path, pin: Pin, write_archive: Callable[[Path], None]) -> int | None:
         from isohub.sources.archive import unpack
+        from isohub.sources.digest import content_digest
 
         archive = partial / "archive.zip"
         write_archive(archive)
         date = unpack(archive, partial / "tree", commit=pin.commit)
         archive.unlink()
         record = {"source": pin.source, "repo": pin.repo, "ref": pin.ref, "commit": pin.commit, "date": date}
-        write_json(partial / "tree.json", record)
+        digest = content_digest(partial / "tree", ignore=False)
+        write_json(partial / "tree.json", {**record, "digest": digest})
         return date
 
     def _ref_file(self, source: str, repo: str, name: str | None) -> Path:

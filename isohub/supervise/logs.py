@@ -18,13 +18,22 @@ _TAIL_BYTES = 16 * 1024
 def new_log(folder: Path, name: str) -> tuple[int, Path]:
     """A file of its own for a worker called `name`, open for appending; logs of past weeks make room for it.
 
+    Where the folder cannot be written it is among the temporary files, so that what is there can be used all the same.
+
     Returns:
         The file descriptor, which the caller closes, and the path.
+
+    Raises:
+        OSError: it can be written nowhere.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    _remove_old(folder)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[-60:]
-    fd, path = tempfile.mkstemp(prefix=f"{time.strftime('%Y%m%d-%H%M%S')}-{stem}-", suffix=".log", dir=folder)
+    prefix = f"{time.strftime('%Y%m%d-%H%M%S')}-{stem}-"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _remove_old(folder)
+        fd, path = tempfile.mkstemp(prefix=prefix, suffix=".log", dir=folder)
+    except OSError:
+        fd, path = tempfile.mkstemp(prefix=f"isohub-{prefix}", suffix=".log")
     # Several processes write to the end of it: the worker and whatever it starts.
     os.close(fd)
     return os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)), Path(path)

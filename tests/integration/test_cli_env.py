@@ -67,11 +67,13 @@ def test_list_as_json(isohub: Command) -> None:
     assert first["repo"] == str(isohub.folder / "first")
     assert second["repo"] == str(isohub.folder / "second")
     assert sorted(first) == sorted(
-        "key path size_bytes freed_bytes source repo ref commit python versions built broken".split()
+        "key path size_bytes freed_bytes source repo ref commit python versions built broken last_used held".split()
     )
     assert (first["source"], first["ref"], first["broken"]) == ("local", None, None)
     assert first["versions"]["torch"] is None
     assert datetime.fromisoformat(first["built"]).tzinfo is not None
+    assert datetime.fromisoformat(first["last_used"]) >= datetime.fromisoformat(first["built"])
+    assert first["held"] is None
     assert 0 < first["freed_bytes"] <= first["size_bytes"]
     # What both have from uv's cache is one file on disk where links are possible.
     assert max(first["size_bytes"], second["size_bytes"]) <= answer["size_bytes"]
@@ -81,8 +83,11 @@ def test_list_as_json(isohub: Command) -> None:
 def test_list_for_people(isohub: Command) -> None:
     done = isohub("env", "list")
     header, *rows = done.out.splitlines()
-    assert (done.code, done.err) == (0, "")
-    assert header.split() == ["key", "repository", "ref", "commit", "python", "torch", "age", "size"]
+    assert done.code == 0
+    assert header.split() == "key repository ref commit python torch age used size own kept".split()
+    assert all(row.endswith("until it is pruned") for row in rows)
+    assert done.err.startswith("together ")
+    assert isohub("env", "list", "-q").err == ""
     assert [row.split()[0].rpartition("-")[0] for row in rows] == ["second", "first"]
 
 

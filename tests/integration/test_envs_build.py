@@ -265,7 +265,7 @@ def test_what_is_in_use_is_not_removed(settings: Settings, tree: Tree) -> None:
     store.remove(environment)
     assert not environment.path.exists()
     assert store.find(tree, EnvironmentRequest()) is None
-    with pytest.raises(BuildError, match="was never finished"):
+    with pytest.raises(BuildError, match="was removed since it was found"):
         environment.hold()
     assert provide(settings, tree).path == environment.path
 

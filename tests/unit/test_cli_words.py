@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isohub.cli.disk import disk_use
 from isohub.cli.hub import source_of
 from isohub.cli.masking import masked_url
 from isohub.cli.output import age, file_size, printable
+from isohub.disk import disk_use
 
 
 @pytest.mark.parametrize(

@@ -18,22 +18,26 @@ ROOT = Path(__file__).parents[2]
 # "wire" stands for the modules of `isohub_worker` that both sides speak through, "worker" for where the package lies.
 MAY_IMPORT = {
     "errors": "",
+    "disk": "",
+    "pruning": "disk errors",
     "progress": "",
     "config": "errors",
     "environ": "config",
     "web": "errors",
     "download": "errors progress web",
-    "sources": "errors config progress web download",
+    "sources": "errors config disk progress web download",
     "hubconf": "errors",
-    "envs": "errors config progress environ sources hubconf worker",
+    "envs": "errors config disk progress environ sources hubconf worker",
     "rpc": "errors wire",
     "supervise": "errors rpc worker",
     "entry_points": "errors envs",
     "pool": "errors config environ envs supervise weights",
-    "hub": "errors config progress sources envs entry_points pool",
+    "cache": "errors config disk progress pruning sources envs",
+    "upkeep": "errors config disk progress pruning sources envs cache",
+    "hub": "errors config progress sources envs entry_points pool pruning cache upkeep",
     "default": "hub",
     "weights": "errors config download default",
-    "cli": "errors config progress envs hub default",
+    "cli": "errors config disk progress pruning envs cache upkeep hub default",
 }
 # What the public names are gathered from, by whoever is above.
 PUBLIC = {"isohub", "isohub.__init__"}
