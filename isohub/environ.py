@@ -25,6 +25,7 @@ _NAMES = frozenset(
     CC CXX FC LD AR CFLAGS CXXFLAGS CPPFLAGS LDFLAGS CPATH C_INCLUDE_PATH CPLUS_INCLUDE_PATH LIBRARY_PATH
     PKG_CONFIG_PATH CMAKE_PREFIX_PATH CMAKE_ARGS MAX_JOBS MAKEFLAGS TORCH_CUDA_ARCH_LIST FORCE_CUDA
     MACOSX_DEPLOYMENT_TARGET ARCHFLAGS
+    THP_MEM_ALLOC_ENABLE
     CUDA_VISIBLE_DEVICES CUDA_DEVICE_ORDER HIP_VISIBLE_DEVICES ROCR_VISIBLE_DEVICES ZE_AFFINITY_MASK
     """.split()
 )
@@ -37,5 +38,8 @@ def scrubbed_environ(extra: Mapping[str, str] | None = None) -> dict[str, str]:
         name: value for name, value in os.environ.items() if name in _NAMES or name.startswith(_PREFIXES)
     }
     environ.setdefault("TORCH_HOME", str(torch_home()))
+    # torch then asks for large tensors in huge pages, where the kernel has them on request: getting 64 MiB takes a quarter of
+    # the time. See docs/performance.md.
+    environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     environ.update(extra or {})
     return environ

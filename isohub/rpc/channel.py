@@ -10,7 +10,7 @@ import os
 import sys
 import time
 import weakref
-from collections.abc import Callable, MutableSequence
+from collections.abc import Callable, MutableSequence, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,7 +18,6 @@ from typing import Any, NoReturn
 from isohub.errors import CallTimeout, IsohubError, ProtocolError, StaleObject, UnsupportedValue
 from isohub.rpc.calls import Call, Calls, Stream
 from isohub.rpc.futures import Futures
-from isohub.rpc.interrupts import Uninterrupted
 from isohub.rpc.link import Link
 from isohub.rpc.proxy import Proxies, RemoteObject
 from isohub.rpc.raised import remote_error
@@ -29,7 +28,7 @@ from isohub_worker.arena import Inlet, Outlet
 from isohub_worker.codec import CannotEncode, Decoder, Encoder
 from isohub_worker.faults import Fault, read_fault
 from isohub_worker.messages import Unavailable, WireError
-from isohub_worker.packets import unpack
+from isohub_worker.packets import pack, unpack
 
 __all__ = ["Channel"]
 
@@ -87,7 +86,7 @@ class Channel:
             self._inlet = Inlet(os.dup(from_worker), size, on_dead=self._releases.add_block)
         self._encoder = Encoder(self._proxies.reference, self._outlet, self._inlet)
         self._decoder = Decoder(self._proxies.resolve, place=False, inlet=self._inlet)
-        self._futures = Futures(lambda call, deadline: self._wait(call, deadline, "submit"), self._error)
+        self._futures = Futures(self._wait_for_future, self._error)
         # The word on why nothing works any more; set once, by the first that knows.
         self._violation: WireError | None = None
         self._death: Callable[[], IsohubError] | None = None
@@ -139,8 +138,10 @@ class Channel:
         lent: list[int] = []
         try:
             self._request(call.number, op, target, args, kwargs, lent)
-            self._wait(call, deadline, op)
+            if not self._turns.wait(call, deadline):
+                self._give_up(call, op)
         except BaseException:
+            self._calls.abandon(call)
             # Nobody waits any more, but the worker may still be at it.
             if self._inlet is not None:
                 for block in lent:
@@ -159,6 +160,10 @@ class Channel:
         self._request(call.number, op, target, args, kwargs)
         self._futures.add(call, self._deadline())
         return future
+
+    def _wait_for_future(self, call: Call, deadline: float | None) -> None:
+        if not self._turns.wait(call, deadline):
+            self._give_up(call, "submit")
 
     def read_ahead(self, target: RemoteObject) -> None:
         """From now on `next_item` reads the items of the iterator `target` from a stream, which ends with the proxy."""
@@ -180,7 +185,8 @@ class Channel:
         if self._forked or self._turns.mine or self._link.sending:
             self._refuse()
         while True:
-            self._wait(stream, self._deadline(), "next")
+            if not self._turns.wait(stream, self._deadline()):
+                self._give_up(stream, "next")
             try:
                 item = stream.items.popleft()
             except IndexError:
@@ -209,7 +215,7 @@ class Channel:
             if self._death is not None or self._turns.mine or self._link.sending:
                 self._refuse()
             # Packed here, a target skips the codec's search for what it might be.
-            reference = None if target is None else self._proxies.reference(target)
+            reference = None if target is None else self._proxies.own_reference(target)
             message = [messages.REQUEST, number, op, reference, [*args], kwargs or {}, _grad_mode()]
             try:
                 self._send(message, lent)
@@ -283,34 +289,30 @@ class Channel:
     # ---- sending
 
     def _send(self, message: list[Any], lent: list[int] | None = None) -> None:
-        # Before the message is made: what it names cannot be among what was dropped by then.
         if self._releases.notes:
-            self._flush_releases()
-        self._link.send(self._encoder.encode(message, lent))
+            # What the message names cannot be among what was dropped by now.
+            released = self._encoder.encode(self._take_releases())
+            self._link.send(pack(released, self._encoder.encode(message, lent)))
+        else:
+            self._link.send(pack(self._encoder.encode(message, lent)))
 
     def _flush_releases(self) -> None:
-        if self._death is not None:
-            return
+        if self._death is None and self._releases.notes:
+            self._link.send(pack(self._encoder.encode(self._take_releases())))
+
+    def _take_releases(self) -> list[Any]:
         objects, streams, blocks = self._releases.take()
         for stream in streams:
             self._calls.close_stream(stream)
-        if objects or streams or blocks:
-            self._link.send(self._encoder.encode([messages.RELEASE, objects, streams, blocks]))
+        return [messages.RELEASE, objects, streams, blocks]
 
     # ---- waiting
 
-    def _wait(self, pending: Call | Stream, deadline: float | None, what: str) -> None:
-        try:
-            while not self._turns.wait(pending, deadline):
-                # A call whose answer came at the last moment cannot be abandoned any more: it is as good as ready.
-                if not isinstance(pending, Call) or self._calls.abandon(pending):
-                    break
-            else:
-                return
-        except BaseException:
-            if isinstance(pending, Call):
-                self._calls.abandon(pending)
-            raise
+    def _give_up(self, pending: Call | Stream, what: str) -> None:
+        """The deadline has come; raise, unless the answer came at the last moment."""
+        if isinstance(pending, Call) and not self._calls.abandon(pending):
+            self._turns.wait(pending, None)
+            return
         raise CallTimeout(
             f"{self.name} did not answer within {self._timeout:g} s ({what})",
             log=self._log,
@@ -322,37 +324,37 @@ class Channel:
         if self._death is not None:
             self._bury()
             return True
-        if not self._link.arrives(deadline):
-            return False
-        with Uninterrupted():
-            self._apply(self._link.take())
-        return True
+        return self._link.receive(deadline, self._apply)
 
-    def _apply(self, frames: list[Any]) -> None:
-        """Let a message take effect."""
+    def _apply(self, frames: Sequence[Any]) -> None:
+        """Let what has arrived take effect."""
         if self._violation is not None or (self._death is not None and not frames[0]):
             return  # what a worker says that is being ended; or the word that it has ended
         try:
-            try:
-                message = messages.check(self._decoder.decode(unpack(frames)), messages.FROM_WORKER)
-                if message[0] == messages.FAULT:
-                    message[2] = read_fault(message[2])
-            except Unavailable as error:
-                unsupported = UnsupportedValue(f"the answer of {self.name} cannot be held here: {error}")
-                kind, number, *_ = messages.check(error.message, messages.FROM_WORKER)
-                if kind not in (messages.VALUE, messages.FAULT, messages.ITEM):
-                    raise WireError(f"a value in a message of kind {kind}") from None
-                message = [messages.FAULT, number, unsupported]
-            if message[0] in (messages.FREED, messages.KEPT):
-                self._heed_blocks(*message)
-                return
-            answered = self._calls.receive(message)
+            for parts in unpack(frames):
+                self._heed(parts)
         except WireError as error:
             self._violation = error
             self._kill()
-        else:
-            if answered is not None:
-                self._turns.arrived(answered)
+
+    def _heed(self, parts: Sequence[Any]) -> None:
+        """Let a message take effect."""
+        try:
+            message = messages.check(self._decoder.decode(parts), messages.FROM_WORKER)
+            if message[0] == messages.FAULT:
+                message[2] = read_fault(message[2])
+        except Unavailable as error:
+            unsupported = UnsupportedValue(f"the answer of {self.name} cannot be held here: {error}")
+            kind, number, *_ = messages.check(error.message, messages.FROM_WORKER)
+            if kind not in (messages.VALUE, messages.FAULT, messages.ITEM):
+                raise WireError(f"a value in a message of kind {kind}") from None
+            message = [messages.FAULT, number, unsupported]
+        if message[0] in (messages.FREED, messages.KEPT):
+            self._heed_blocks(*message)
+            return
+        answered = self._calls.receive(message)
+        if answered is not None:
+            self._turns.arrived(answered)
 
     def _heed_blocks(self, kind: int, blocks: list[Any]) -> None:
         if self._outlet is None or self._inlet is None:
@@ -382,8 +384,9 @@ class Channel:
             raise
 
     def _take_hello(self, seconds: float) -> None:
+        arrived: list[Any] = []
         with self._turns:
-            if not self._link.arrives(time.monotonic() + seconds):
+            if not self._link.receive(time.monotonic() + seconds, arrived.extend):
                 raise CallTimeout(
                     f"the worker of {self.name} did not start within {seconds:g} s", log=self._log
                 )
@@ -391,8 +394,9 @@ class Channel:
                 self._bury()
                 raise self._death()
             try:
-                hello = messages.check(self._decoder.decode(unpack(self._link.take())), messages.FROM_WORKER)
-            except (WireError, Unavailable) as error:
+                (parts,) = unpack(arrived)
+                hello = messages.check(self._decoder.decode(parts), messages.FROM_WORKER)
+            except (WireError, Unavailable, ValueError) as error:
                 raise ProtocolError(
                     f"the worker of {self.name} started with nonsense: {error}", log=self._log
                 ) from None
@@ -428,8 +432,8 @@ class Channel:
         if self._buried:
             return
         assert self._death is not None
-        while self._link.arrives(time.monotonic() + _DRAIN):
-            self._apply(self._link.take())
+        while self._link.receive(time.monotonic() + _DRAIN, self._apply):
+            pass
         self._buried = True
         self._calls.fail(self._death)
         self._turns.wake_all()

@@ -1,29 +1,28 @@
 """The two sockets between a host and one worker: whole messages out, whole messages in. What they say is not looked at.
 
-Requests leave by one and answers arrive on the other, so a thread can send while another one waits. A message that has arrived
-is kept here until it is taken, so an interrupt in the middle of receiving loses nothing.
+Requests leave by one and answers arrive on the other, so a thread can send while another one waits.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import zmq
 import zmq.backend
+from zmq.backend import zmq_poll
 
 from isohub.rpc.interrupts import Uninterrupted
-from isohub_worker.packets import has_more, pack
+from isohub_worker.packets import has_more
 
 __all__ = ["Link"]
 
 # How often a sender that finds nobody at the other end asks whether the worker is known to be dead by now.
 _RETRY_MS = 50
-_BLOCKING = (0,)
 
 
 class _Context(zmq.Context["zmq.Socket[bytes]"]):
@@ -53,15 +52,12 @@ class Link:
             socket.bind(endpoint)
         self._wake_endpoint = f"inproc://isohub-{id(self)}"
         self._inbox.bind(self._wake_endpoint)
-        self._arrivals = zmq.Poller()
-        self._arrivals.register(self._inbox, zmq.POLLIN)
+        self._arrivals = [(self._inbox, int(zmq.POLLIN))]
         # What pyzmq puts around these two checks what is known here, and takes as long as they do.
         self._send = partial(zmq.backend.Socket.send, self._outbox)
         self._recv = partial(zmq.backend.Socket.recv, self._inbox)
-        self._recv_more = partial(zmq.backend.Socket.recv, self._inbox, copy=False)
         self._sending = threading.Lock()
         self._senders: set[int] = set()  # threads that have the lock or are about to take it, as in ``turns``
-        self._arrived: deque[Any] = deque()
         self._over = False
 
     # ---- out
@@ -71,9 +67,8 @@ class Link:
         """Whether this thread is in the middle of `send`."""
         return threading.get_ident() in self._senders
 
-    def send(self, parts: list[Any]) -> None:
-        """Send a message; after `end` it goes nowhere."""
-        frames = pack(parts)
+    def send(self, frames: Sequence[Any]) -> None:
+        """Send what these frames hold; after `end` it goes nowhere."""
         me = threading.get_ident()
         self._senders.add(me)
         try:
@@ -95,20 +90,27 @@ class Link:
 
     # ---- in
 
-    def arrives(self, deadline: float | None) -> bool:
-        """Wait until there is a message to `take`; False if the deadline came first."""
-        arrived = self._arrived
-        while not arrived or (has_more(arrived[0]) and (len(arrived) == 1 or arrived[-1].more)):
-            if deadline is not None and not self._arrivals.poll(_milliseconds_until(deadline)):
-                return False
-            # In one go, since Python handles signals between any two steps of the main thread.
-            arrived.extend(map(self._recv_more if arrived else self._recv, _BLOCKING))
+    def receive(self, deadline: float | None, take: Callable[[Sequence[Any]], None]) -> bool:
+        """Wait for a message and have `take` take in its frames; False if the deadline came first.
+
+        At the end there comes one empty frame.
+        """
+        # What this waits for may be interrupted, and what follows may not: pyzmq looks for signals when it has received already.
+        if not zmq_poll(self._arrivals, -1 if deadline is None else _milliseconds_until(deadline)):
+            return False
+        with Uninterrupted():
+            first = self._recv(zmq.NOBLOCK)
+            take((first, *self._receive_more()) if has_more(first) else (first,))
         return True
 
-    def take(self) -> list[Any]:
-        """The frames of the message that has arrived; one empty frame if it was the end."""
-        frames = [*self._arrived]
-        self._arrived.clear()
+    def _receive_more(self) -> list[Any]:
+        """The other frames of a message, which arrive together with the first."""
+        frames: list[Any] = []
+        try:
+            while not frames or frames[-1].more:
+                frames.append(self._inbox.recv(zmq.NOBLOCK, copy=False))
+        except zmq.Again:
+            pass  # the worker says that there are more than there are, and is told so by whoever unpacks them
         return frames
 
     # ---- the end

@@ -43,10 +43,20 @@ class RemoteObject:
     It may be passed back to its own worker as an argument; it cannot be copied or pickled.
     """
 
-    __slots__ = ("__weakref__", "_isohub_channel", "_isohub_number", "_isohub_stream", "_isohub_type")
+    __slots__ = (
+        *(
+            "__weakref__",
+            "_isohub_channel",
+            "_isohub_number",
+            "_isohub_reference",
+            "_isohub_stream",
+            "_isohub_type",
+        ),
+    )
 
     _isohub_channel: Channel
     _isohub_number: int
+    _isohub_reference: ExtType  # what stands for it on the wire
     _isohub_type: RemoteType
     _isohub_stream: Stream | None
 
@@ -116,6 +126,10 @@ class RemoteMethod(RemoteObject):
         _set(self, "_isohub_owner", owner)
         _set(self, "_isohub_method", name)
         return self
+
+    @property
+    def _isohub_reference(self) -> ExtType:
+        return ExtType(METHOD, NUMBER.pack(self._isohub_owner._isohub_number) + self._isohub_method.encode())
 
     @property
     def __doc__(self) -> str | None:  # type: ignore[override]
@@ -215,6 +229,7 @@ class Proxies:
             proxy = object.__new__(remote_type.proxy_class)
             _set(proxy, "_isohub_channel", self._channel)
             _set(proxy, "_isohub_number", number)
+            _set(proxy, "_isohub_reference", ExtType(OBJECT, NUMBER.pack(number)))
             _set(proxy, "_isohub_stream", None)
             known = self._known[number] = _Reference(proxy, self._note_death)
             known.number, known.count, known.stream = number, 0, None
@@ -250,19 +265,17 @@ class Proxies:
             ForeignObject: it belongs to another worker.
             StaleObject: it belongs to a worker that has ended.
         """
-        if not isinstance(value, RemoteObject):
-            return None
+        return self.own_reference(value) if isinstance(value, RemoteObject) else None
+
+    def own_reference(self, value: RemoteObject) -> ExtType:
+        """Like `reference`, for what is known to be a remote object."""
         if value._isohub_channel is not self._channel:
             value._isohub_channel.require_alive()
             raise ForeignObject(
                 f"{_label(value)} was given to the worker of {self._channel.name}",
                 hint="an object can only be used in its own worker; pass its values instead",
             )
-        if isinstance(value, RemoteMethod):
-            return ExtType(
-                METHOD, NUMBER.pack(value._isohub_owner._isohub_number) + value._isohub_method.encode()
-            )
-        return ExtType(OBJECT, NUMBER.pack(value._isohub_number))
+        return value._isohub_reference
 
 
 class _Reference(weakref.ref[RemoteObject]):

@@ -96,13 +96,15 @@ class Encoder:
         except IndexError:
             packing = _Packing(self._reference)
         body = packing.pack(message)
-        if packing.shares_memory():
-            if self._take_back is not None:
-                self._take_back()
-            packing.start(leaves=False)
-            body = packing.pack(message)
-        tensors = packing.tensors
-        packing.start()
+        tensors = None
+        if packing.small or packing.tensors is not None:
+            if packing.shares_memory():
+                if self._take_back is not None:
+                    self._take_back()
+                packing.start(leaves=False)
+                body = packing.pack(message)
+            tensors = packing.tensors
+            packing.start()
         if len(body) <= _KEPT_BUFFER:
             self._idle.append(packing)
         if tensors is None:
@@ -130,7 +132,7 @@ class Encoder:
 class _Packing:
     """Packs one message at a time."""
 
-    __slots__ = ("_leaves", "_packer", "_reference", "_small", "tensors")
+    __slots__ = ("_leaves", "_packer", "_reference", "small", "tensors")
 
     def __init__(self, reference: Reference) -> None:
         self._reference = reference
@@ -145,7 +147,7 @@ class _Packing:
         """
         self.tensors: TensorWriter | None = None
         self._leaves = leaves
-        self._small: list[Any] = []  # the tensors and arrays that have become leaves
+        self.small: list[Any] = []  # the tensors and arrays that have become leaves
 
     def pack(self, message: Any) -> bytes:
         try:
@@ -158,10 +160,10 @@ class _Packing:
 
     def shares_memory(self) -> bool:
         """Whether a leaf of this message shares memory with another tensor, so that it cannot be one."""
-        if not self._small or (len(self._small) == 1 and self.tensors is None):
+        if not self.small or (len(self.small) == 1 and self.tensors is None):
             return False
         spans = [] if self.tensors is None else [span[:2] for span in self.tensors.spans()]
-        for value in self._small:
+        for value in self.small:
             start = address_of(value)
             spans.append((start, start + value.nbytes))
         spans.sort()
@@ -197,7 +199,7 @@ class _Packing:
         return value if type(value) in _NATIVE else self.default(value)
 
     def _leaf(self, leaf: bytes, value: Any) -> ExtType:
-        self._small.append(value)
+        self.small.append(value)
         return ExtType(SMALL_TENSOR, leaf)
 
     def _writer(self) -> TensorWriter:
@@ -228,6 +230,9 @@ class Decoder:
         place: whether tensors go to the device that the peer asked for.
         inlet: where the peer puts large buffers.
         outlet: of which the peer lends blocks.
+
+    Attributes:
+        borrowed: what messages have borrowed; whoever handles a message takes it away.
     """
 
     def __init__(
@@ -241,14 +246,9 @@ class Decoder:
         self._place = place
         self._inlet = inlet
         self._outlet = outlet
-        self._borrowed: list[Watch] = []
+        self.borrowed: list[Watch] = []
         # What takes a message apart knows its hooks, and that takes longer to make than most messages to take apart.
         self._idle: list[_Unpacking] = []
-
-    def take_borrowed(self) -> list[Watch]:
-        """What the message that was decoded last has borrowed."""
-        borrowed, self._borrowed = self._borrowed, []
-        return borrowed
 
     def decode(self, parts: Sequence[Any]) -> Any:
         """The message of these parts: the body as bytes, then anything with the buffer protocol.
@@ -291,7 +291,7 @@ class Decoder:
                 buffers.append(self._inlet.view(*block))
             elif len(block) == 3 and self._outlet is not None:
                 view, watch = self._outlet.borrow(*block)
-                self._borrowed.append(watch)
+                self.borrowed.append(watch)
                 buffers.append(view)
             else:
                 raise WireError("a block of an arena that is not there")

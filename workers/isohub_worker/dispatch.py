@@ -50,7 +50,7 @@ class Dispatcher:
         operation = _OPERATIONS.get(op)
         if operation is None:
             raise WireError("unknown operation %.40r" % op)
-        if self._arrays_as_tensors and _is_module(target):
+        if self._arrays_as_tensors and (args or kwargs) and _is_module(target):
             args, kwargs = _with_tensors(args), _with_tensors(kwargs)
         if grad == GRAD:
             return operation(self, target, args, kwargs)

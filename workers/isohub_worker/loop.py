@@ -98,25 +98,24 @@ class Server:
         """Serve until the process ends."""
         self._send([messages.HELLO, messages.PROTOCOL, self._key, self._pid])
         while True:
-            frames = self._receive(wait=not self._streams.ready())
-            if frames is None:
+            try:
+                first = self._recv(zmq.NOBLOCK if self._streams.ready() else 0)
+            except zmq.Again:
                 self._streams.turn()
-            else:
-                self._handle(frames)
+                continue
+            frames = (first, *self._receive_more()) if packets.has_more(first) else (first,)
+            for parts in packets.unpack(frames):
+                self._handle(parts)
 
-    def _receive(self, wait: bool) -> list[Any] | None:
-        try:
-            frames: list[Any] = [self._recv(0 if wait else zmq.NOBLOCK)]
-        except zmq.Again:
-            return None
-        if packets.has_more(frames[0]):
-            while len(frames) == 1 or frames[-1].more:
-                frames.append(self._inbox.recv(copy=False))
+    def _receive_more(self) -> list[Any]:
+        frames: list[Any] = []
+        while not frames or frames[-1].more:
+            frames.append(self._inbox.recv(copy=False))
         return frames
 
-    def _handle(self, frames: list[Any]) -> None:
+    def _handle(self, parts: Sequence[Any]) -> None:
         try:
-            message = messages.check(self._decoder.decode(packets.unpack(frames)), messages.FROM_HOST)
+            message = messages.check(self._decoder.decode(parts), messages.FROM_HOST)
         except Unavailable as error:
             self._send([messages.FAULT, error.message[1], list(fault_of(error))])
             return
@@ -124,10 +123,14 @@ class Server:
         if kind == messages.REQUEST:
             if message[2] == "stream":
                 self._open_stream(*message[1:])
-            elif self._pool is None:
-                self._do(message, self._decoder.take_borrowed())
+                return
+            borrowed: Sequence[Watch] = ()
+            if self._decoder.borrowed:
+                borrowed, self._decoder.borrowed = self._decoder.borrowed, []
+            if self._pool is None:
+                self._do(message, borrowed)
             else:
-                self._pool.submit(self._do, message, self._decoder.take_borrowed())
+                self._pool.submit(self._do, message, borrowed)
         elif kind == messages.RELEASE:
             self._release(*message[1:])
         else:
@@ -141,7 +144,7 @@ class Server:
             if self._outlet is not None:
                 self._outlet.free(block)
 
-    def _do(self, message: list[Any], borrowed: list[Watch]) -> None:
+    def _do(self, message: list[Any], borrowed: Sequence[Watch]) -> None:
         _, call, op, target, args, kwargs, grad = message
         try:
             value = self._dispatcher.do(op, target, args, kwargs, grad)
@@ -193,28 +196,33 @@ class Server:
             # The repository forked, and its child came back here as if it were the worker.
             os._exit(0)
         with self._sending:
-            if self._freed:
-                self._transmit(self._encoder.encode([messages.FREED, self._take_freed()]))
             try:
                 parts = self._encoder.encode(message)
             except BaseException:
                 self._objects.not_sent()
                 raise
             self._objects.sent()
-            if borrowed:
-                # What still looks at it when the value is gone was kept.
-                message.clear()
-                kept = [watch.offset for watch in borrowed if watch() is not None]
-                if kept:
-                    self._transmit(self._encoder.encode([messages.KEPT, kept]))
-            self._transmit(parts)
+            if borrowed or self._freed:
+                frames = packets.pack(*self._news_of_blocks(message, borrowed), parts)
+            else:
+                frames = packets.pack(parts)
+            if len(frames) == 1:
+                self._send_frame(frames[0])
+            else:
+                self._outbox.send_multipart(frames)
 
-    def _transmit(self, parts: list[Any]) -> None:
-        frames = packets.pack(parts)
-        if len(frames) == 1:
-            self._send_frame(frames[0])
-        else:
-            self._outbox.send_multipart(frames)
+    def _news_of_blocks(self, message: list[Any], borrowed: Sequence[Watch]) -> list[list[Any]]:
+        """What the host must know before it knows of `message`, which is packed already, as the parts of messages."""
+        news = []
+        if borrowed:
+            # What still looks at it when the value is gone was kept.
+            message.clear()
+            kept = [watch.offset for watch in borrowed if watch() is not None]
+            if kept:
+                news.append(self._encoder.encode([messages.KEPT, kept]))
+        if self._freed:
+            news.append(self._encoder.encode([messages.FREED, self._take_freed()]))
+        return news
 
     def _take_freed(self) -> list[int]:
         freed = []
