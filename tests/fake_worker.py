@@ -91,9 +91,11 @@ ANSWERS: dict[str, Callable[[int], list[bytes]]] = {
 
 
 def main() -> None:
-    control = socket.socket(fileno=int(sys.argv[-1]))
-    boot = json.loads(control.makefile("rb").readline().decode())
-    behaviour = boot["repo_dir"].rpartition("/")[2]
+    host = socket.socket(fileno=int(sys.argv[-1]))
+    lines = host.makefile("rb")
+    behaviour = json.loads(lines.readline().decode())["repo_dir"].rpartition("/")[2]
+    host.sendall(b'["alone", null]\n')
+    _, boot = json.loads(lines.readline().decode())
     context: Any = zmq.Context()
     inbox, outbox = context.socket(zmq.PULL), context.socket(zmq.PUSH)
     inbox.connect(boot["requests"])

@@ -1,8 +1,7 @@
-"""``serve FD``: the worker's life, from the first word of the host to the last.
+"""The worker's life, from its first word to the last.
 
-The control channel at file descriptor FD is a stream socket that the host holds the other end of. The host writes one line
-of JSON into it, the boot record, and never anything more: what the worker waits for there is its end, which means that
-the host has closed this worker or has died, and the worker then goes, whatever it is doing.
+The control channel is a stream socket that the host holds the other end of and never writes into: what the worker waits for there
+is its end, which means that the host has closed this worker or has died, and the worker then goes, whatever it is doing.
 
 Calls arrive on one ZeroMQ socket and answers leave by another, so that neither side ever needs one socket in two threads. With
 one thread (the default) the main thread does everything: it reads a call, does it, answers; while nothing is asked it
@@ -12,13 +11,12 @@ moves the open streams on, an item each in turn.
 from __future__ import annotations
 
 import atexit
-import faulthandler
-import json
 import os
 import socket
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
 from typing import Any
 
 import zmq
@@ -30,25 +28,26 @@ from .dispatch import Dispatcher
 from .faults import fault_of
 from .messages import Unavailable
 from .objects import Kept, ObjectTable
-from .parent import die_with_parent
 from .streams import Stream, Streams
 
-__all__ = ["Server", "main"]
+__all__ = ["Server", "serve"]
 
 # How long what a repository registered to happen at exit may take.
 _GRACE = 1.0
 
 
-def main(fd: str) -> None:
-    faulthandler.enable()
-    die_with_parent()
-    for stream in (sys.stdout, sys.stderr):
-        # A line must be in the log before the call that printed it kills the process.
-        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
-    control = socket.socket(fileno=int(fd))
-    boot = _read_boot(control)
+def serve(control: socket.socket, boot: dict[str, Any], hubconf: ModuleType | BaseException) -> None:
+    """Be a worker until the process ends.
+
+    Args:
+        control: the control channel.
+        boot: the boot record.
+        hubconf: the hubconf, or what its import raised.
+    """
+    # Whatever the hubconf made the default.
+    control.settimeout(None)
     threading.Thread(target=_go_with_host, args=(control,), name="isohub-control", daemon=True).start()
-    Server(boot).serve()
+    Server(boot, hubconf).serve()
 
 
 class Server:
@@ -58,9 +57,10 @@ class Server:
         boot: the boot record; ``requests`` and ``replies`` are endpoints, ``key`` is the word that proves who connects,
             ``threads`` the number of calls done at once, ``arena`` (the file descriptors of the host's arena and of the
             worker's, and their size) or None, and the rest is the dispatcher's.
+        hubconf: the hubconf, or what its import raised.
     """
 
-    def __init__(self, boot: dict[str, Any]) -> None:
+    def __init__(self, boot: dict[str, Any], hubconf: ModuleType | BaseException) -> None:
         context = zmq.Context()
         self._inbox = context.socket(zmq.PULL)
         self._outbox = context.socket(zmq.PUSH)
@@ -70,9 +70,7 @@ class Server:
             sock.connect(endpoint)
         self._key = boot["key"]
         self._pid = os.getpid()
-        self._dispatcher = Dispatcher(
-            boot["repo_dir"], boot["hub_dir"], boot["arrays_as_tensors"], boot["prelude"]
-        )
+        self._dispatcher = Dispatcher(hubconf, boot["arrays_as_tensors"])
         self._objects = ObjectTable()
         self._outlet: Outlet | None = None
         self._inlet: Inlet | None = None
@@ -193,17 +191,6 @@ class Server:
                 raise
             self._objects.sent()
             self._outbox.send_multipart(frames)
-
-
-def _read_boot(control: socket.socket) -> dict[str, Any]:
-    line = b""
-    while not line.endswith(b"\n"):
-        chunk = control.recv(65536)
-        if not chunk:
-            os._exit(0)
-        line += chunk
-    boot: dict[str, Any] = json.loads(line.decode())
-    return boot
 
 
 def _go_with_host(control: socket.socket) -> None:
