@@ -30,24 +30,17 @@ from .messages import Unavailable
 from .objects import Kept, ObjectTable
 from .streams import Stream, Streams
 
-__all__ = ["Server", "serve"]
+__all__ = ["Server", "watch_host"]
 
 # How long what a repository registered to happen at exit may take.
 _GRACE = 1.0
 
 
-def serve(control: socket.socket, boot: dict[str, Any], hubconf: ModuleType | BaseException) -> None:
-    """Be a worker until the process ends.
-
-    Args:
-        control: the control channel.
-        boot: the boot record.
-        hubconf: the hubconf, or what its import raised.
-    """
+def watch_host(control: socket.socket) -> None:
+    """Start to wait for the end of the control channel, at which this process goes."""
     # Whatever the hubconf made the default.
     control.settimeout(None)
     threading.Thread(target=_go_with_host, args=(control,), name="isohub-control", daemon=True).start()
-    Server(boot, hubconf).serve()
 
 
 class Server:

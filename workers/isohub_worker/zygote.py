@@ -36,7 +36,7 @@ from typing import Any, NoReturn
 
 from .fork_safety import open_files, why_not
 from .hubconf import import_hubconf, set_hub_dir
-from .loop import serve
+from .loop import Server, watch_host
 from .parent import die_with_parent
 
 __all__ = ["main"]
@@ -68,7 +68,8 @@ def main(fd: str) -> None:
     os.close(log)
     if boot["arena"] is not None:
         boot["arena"] = (*arenas, boot["arena"])
-    serve(socket.socket(fileno=control), boot, hubconf)
+    watch_host(socket.socket(fileno=control))
+    Server(boot, hubconf).serve()
 
 
 def _imported(order: dict[str, Any]) -> ModuleType | BaseException:
