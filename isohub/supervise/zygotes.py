@@ -17,6 +17,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -147,11 +148,11 @@ class _Zygote:
     def fork(self, process: Process, boot: Mapping[str, Any], log: int, arenas: Sequence[int]) -> bool:
         """Make it a fork of this zygote, as soon as that can be; False if it cannot."""
         with self._lock:
-            if process is self._first or self.state is _State.READY:
+            if self.state is _State.READY or (process is self._first and self.state is not _State.ENDED):
                 self._ask(process, boot, log, arenas)
             elif self.state is _State.IMPORTING:
                 self._waiting.append((process, boot, log, arenas))
-            else:
+            elif process is not self._first or self.was_ready:
                 return False
         try:
             return process.settled()
@@ -167,8 +168,14 @@ class _Zygote:
                 f"{self._imported_at}; what that printed is in {self._log_path}\n"
             )
             os.write(log, text.encode())
+        try:
+            self._tell(["fork", boot], [process.their_end, log, *arenas])
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it has ended, of which the thread hears as well
+        except OSError as error:
+            process.failed(error)
+            return
         self._asked.append(process)
-        self._tell(["fork", boot], [process.their_end, log, *arenas])
 
     def close(self) -> None:
         """End the process, and wait until it is gone. It has no workers any more."""
@@ -237,7 +244,8 @@ class _Zygote:
         elif what == "exit":
             worker, status = int(arguments[0]), int(arguments[1])
             self._workers.pop(worker).ended(status)
-            self._tell(["reap", worker])
+            with self._lock, suppress(OSError):
+                self._tell(["reap", worker])
         elif what == "alone":
             if arguments[0] is not None:
                 self.alone = str(arguments[0])
@@ -286,13 +294,10 @@ class _Zygote:
             process.refused()
 
     def _tell(self, message: Any, fds: Sequence[int] = ()) -> None:
+        """Send it in one go, or not at all: whoever has stopped the process would stop this one too."""
         data = json.dumps(message).encode() + b"\n"
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-        try:
-            sent = self._socket.sendmsg([data], rights)
-            self._socket.sendall(data[sent:])
-        except OSError:
-            pass  # it has ended, of which the thread hears as well
+        self._socket.sendmsg([data], rights, socket.MSG_DONTWAIT)
 
     def after_fork(self) -> None:
         """In a forked child: let go of the socket, or the host's death would not close it."""

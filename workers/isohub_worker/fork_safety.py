@@ -57,9 +57,9 @@ def why_not(files_before: dict[str, str]) -> str | None:
     ]
     if opened:
         return "it has opened files (%s)" % ", ".join(opened)
-    cleanups = _cleanups()
-    if cleanups:
-        return "it has something to clean up at exit (%s)" % ", ".join(cleanups)
+    folders = _temporary_folders()
+    if folders:
+        return "it has temporary folders (%s)" % ", ".join(folders)
     if not is_alone():
         # Some libraries, OpenBLAS among them, end their threads at a fork and start others when they need them.
         _fork_once()
@@ -84,10 +84,13 @@ def _is_childless() -> bool:
     return False
 
 
-def _cleanups() -> list[str]:
-    """What is done at exit to things that forks would share, such as temporary folders."""
+def _temporary_folders() -> list[str]:
+    """Folders that the first of several forks to end would remove, and the others might use."""
     registry = getattr(weakref.finalize, "_registry", {})
-    return sorted({getattr(item.func, "__qualname__", "?") for item in registry.values() if item.atexit})
+    cleanup = "TemporaryDirectory._cleanup"
+    return sorted(
+        str(item.args[0]) for item in registry.values() if getattr(item.func, "__qualname__", "") == cleanup
+    )
 
 
 def _fork_once() -> None:
