@@ -21,6 +21,8 @@ from isohub.supervise.zygotes import Lease, Origin
 
 __all__ = ["Worker"]
 
+# What takes longer to import than this has tensors, as a rule.
+_LONG_IMPORT_SECONDS = 0.2
 # For an interpreter to come up and open two sockets, on a machine that is busy with something else.
 _HELLO_SECONDS = 120
 # A worker that is asked to go gets this long for what its repository does at exit; then it is killed.
@@ -88,6 +90,9 @@ class Worker:
             raise
         try:
             starting(self)
+            if arrays_as_tensors and not self._launched.wait(_LONG_IMPORT_SECONDS):
+                # Its tensors will be arrays here, and now is the time to import what makes them.
+                import numpy  # noqa: F401
             self._launched.wait()
             self.channel.wait_for_hello(_HELLO_SECONDS)
             # Both ends are connected. Nobody else can be from here on, and nothing is left if this process is killed.
