@@ -38,6 +38,7 @@ from .fork_safety import open_files, why_not
 from .hubconf import import_hubconf, set_hub_dir
 from .loop import Server, watch_host
 from .parent import die_with_parent
+from .randomness import begin_anew
 
 __all__ = ["main"]
 
@@ -195,10 +196,7 @@ class _Zygote:
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         for ours in (self._host, self._awake, self._alarm):
             ours.close()
-        # Python's own generator has begun anew by itself. Torch's begins with the same seed in every process.
-        seed = getattr(sys.modules.get("numpy.random"), "seed", None)
-        if seed is not None:
-            seed()
+        begin_anew()
 
     def _report_ends(self) -> None:
         for pid in sorted(self._workers):
