@@ -102,6 +102,9 @@ class _State(Enum):
     ENDED = "ended"
 
 
+_SAYS = {_State.IMPORTING: ("ready", "alone"), _State.READY: ("forked", "failed", "exit")}
+
+
 class _Zygote:
     """One such process, and the thread that starts it, listens to it and sees it end.
 
@@ -152,7 +155,7 @@ class _Zygote:
                 self._ask(process, boot, log, arenas)
             elif self.state is _State.IMPORTING:
                 self._waiting.append((process, boot, log, arenas))
-            elif process is not self._first or self.was_ready:
+            elif process is not self._first:
                 return False
         try:
             return process.settled()
@@ -198,7 +201,7 @@ class _Zygote:
             )
         except OSError as error:
             self._first.failed(error)
-            self._leave_state(_State.ENDED)
+            self._fork_no_more(_State.ENDED)
             self._socket.close()
             return
         finally:
@@ -220,7 +223,7 @@ class _Zygote:
         """Do what it says until it says no more; what is wrong with it, if it talks nonsense."""
         with self._socket.makefile("rb") as lines:
             try:
-                while (line := lines.readline(_LONGEST_LINE)).endswith(b"\n"):
+                while line := lines.readline(_LONGEST_LINE):
                     self._hear(json.loads(line), pid)
             except OSError:
                 return None  # it ended with something unread
@@ -230,6 +233,8 @@ class _Zygote:
 
     def _hear(self, message: list[Any], pid: int) -> None:
         what, *arguments = message
+        if what not in _SAYS.get(self.state, ()):
+            raise ValueError(what)
         if what == "ready":
             with self._lock:
                 self.state, self.was_ready = _State.READY, True
@@ -246,13 +251,11 @@ class _Zygote:
             self._workers.pop(worker).ended(status)
             with self._lock, suppress(OSError):
                 self._tell(["reap", worker])
-        elif what == "alone":
+        else:
             if arguments[0] is not None:
                 self.alone = str(arguments[0])
             self._first.born(pid)
-            self._leave_state(_State.ALONE)
-        else:
-            raise ValueError(what)
+            self._fork_no_more(_State.ALONE)
 
     def _next_asked(self) -> Process:
         with self._lock:
@@ -266,7 +269,7 @@ class _Zygote:
         remember_group(self.origin.python, pid)
         process.born(pid)
 
-    def _leave_state(self, state: _State) -> None:
+    def _fork_no_more(self, state: _State) -> None:
         """It forks no more."""
         _zygotes.forget(self)
         with self._lock:
@@ -277,16 +280,14 @@ class _Zygote:
 
     def _bury(self, pid: int, status: int | None, why: str | None) -> None:
         """It has ended, and its number is not free yet: end what is left of it, and let everybody know."""
-        was_alone = self.state is _State.ALONE
-        self._leave_state(_State.ENDED)
-        if not self.was_ready:
-            # Nobody was forked from it: it is its first worker, with the import done or not.
-            if not was_alone:
-                self._first.born(pid)
-            self._first.ended(status, why)
-            return
+        self._fork_no_more(_State.ENDED)
         kill_group(pid)
         forget_group(pid)
+        if self._first.pid is None:
+            # The first worker is this process until it is a fork. It is never refused, or one that always ends is always replaced.
+            self._first.born(pid)
+        if self._first.pid == pid:
+            self._first.ended(status, why)
         how = why or how_it_ended(status)
         for process in self._workers.values():
             process.ended(-signal.SIGKILL, f"was a fork of process {pid} and ended with that, which {how}")

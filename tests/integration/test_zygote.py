@@ -18,7 +18,20 @@ import isohub
 from isohub.environ import scrubbed_environ
 from isohub.errors import HubClosed, HubconfError, RemoteError, StaleObject, WorkerDied
 from isohub.supervise.worker import Worker
-from tests.workers import HUBCONFS, PATIENCE, PYTHONS, WIRE, Remote, environment, exists, host, start, until
+from tests import fake_worker
+from tests.workers import (
+    HUBCONFS,
+    PATIENCE,
+    PYTHONS,
+    WIRE,
+    Remote,
+    environment,
+    exists,
+    fake_python,
+    host,
+    start,
+    until,
+)
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
 
@@ -270,6 +283,20 @@ def test_an_import_that_dies_is_told_to_everybody(program: Program) -> None:
         errors = [*pool.map(attempt, range(3))]
     assert all("about to leave" in (error.tail or "") for error in errors)
     assert len({error.log for error in errors}) == 3
+
+
+@pytest.mark.parametrize("behaviour", sorted(fake_worker.BEFORE))
+def test_a_process_that_talks_nonsense_is_ended(behaviour: str, tmp_path: Path) -> None:
+    python = fake_python(environment(PYTHONS[-1], *WIRE), tmp_path)
+    with pytest.raises(WorkerDied, match="broke the protocol and was ended") as caught:
+        Worker(
+            python,
+            name="test/fake",
+            repo_dir=tmp_path / behaviour,
+            environ=scrubbed_environ(),
+            logs=tmp_path / "logs",
+        )
+    assert caught.value.returncode == -signal.SIGKILL
 
 
 # ---- ends
