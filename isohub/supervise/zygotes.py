@@ -170,7 +170,8 @@ class _Zygote:
                 f"isohub: this worker is a fork of process {self._popen.pid}, which imported the hubconf at "
                 f"{self._imported_at}; what that printed is in {self._log_path}\n"
             )
-            os.write(log, text.encode())
+            with suppress(OSError):
+                os.write(log, text.encode())
         try:
             self._tell(["fork", boot], [process.their_end, log, *arenas])
         except (BrokenPipeError, ConnectionResetError):
@@ -225,8 +226,10 @@ class _Zygote:
             try:
                 while line := lines.readline(_LONGEST_LINE):
                     self._hear(json.loads(line), pid)
-            except OSError:
+            except ConnectionResetError:
                 return None  # it ended with something unread
+            except OSError as error:
+                return f"could not be looked after ({error}) and was ended"
             except (ValueError, TypeError, LookupError, RecursionError):
                 return "broke the protocol and was ended"
         return None
@@ -284,7 +287,7 @@ class _Zygote:
         kill_group(pid)
         forget_group(pid)
         if self._first.pid is None:
-            # The first worker is this process until it is a fork. It is never refused, or one that always ends is always replaced.
+            # Until it is a fork, the first worker is this process. It is not refused, or what always ends is always replaced.
             self._first.born(pid)
         if self._first.pid == pid:
             self._first.ended(status, why)
