@@ -44,6 +44,8 @@ __all__ = ["main"]
 
 # With it torch asks the driver's management library whether there are GPUs, and not CUDA, which a fork could not use any more.
 _HARMLESS_CUDA_CHECK = "PYTORCH_NVML_BASED_CUDA_CHECK"
+# What an import makes stays, as a rule. Looking for garbage in it as often as usual is a tenth of the import of torch.
+_NEW_OBJECTS = 500_000
 _MOST_FDS = 16
 
 
@@ -76,6 +78,8 @@ def main(fd: str) -> None:
 def _imported(order: dict[str, Any]) -> ModuleType | BaseException:
     """The hubconf, or what its import raised."""
     pid = os.getpid()
+    threshold = gc.get_threshold()
+    gc.set_threshold(_NEW_OBJECTS, *threshold[1:])
     asked_for = _HARMLESS_CUDA_CHECK in os.environ
     if not asked_for:
         os.environ[_HARMLESS_CUDA_CHECK] = "1"
@@ -91,6 +95,10 @@ def _imported(order: dict[str, Any]) -> ModuleType | BaseException:
             os._exit(0)
         if not asked_for:
             os.environ.pop(_HARMLESS_CUDA_CHECK, None)
+        # A collection would write to every object that is here now, and so make each fork have a copy of its own.
+        gc.freeze()
+        if gc.get_threshold()[0] == _NEW_OBJECTS:
+            gc.set_threshold(*threshold)
 
 
 def _occupy_standard_files() -> None:
@@ -104,6 +112,7 @@ def _occupy_standard_files() -> None:
 
 def _only_worker(host: _Host, reason: str | None) -> tuple[dict[str, Any], list[int]]:
     """This process is the worker that was first asked for."""
+    gc.unfreeze()
     if reason is not None:
         text = "isohub: other workers of this repository do not start as forks of this one: %s\n" % reason
         os.write(2, text.encode("utf-8", "replace"))
@@ -131,8 +140,6 @@ class _Zygote:
 
     def worker(self) -> tuple[dict[str, Any], list[int]]:
         """Serve the host until the process ends. It returns in the forks only, each time with a worker's record and files."""
-        # A collection would write to every object, and so make each worker have a copy of its own.
-        gc.freeze()
         self._watch_children()
         arrivals = poll()
         arrivals.register(self._host, POLLIN)
