@@ -115,7 +115,10 @@ def _only_worker(host: _Host, reason: str | None) -> tuple[dict[str, Any], list[
     gc.unfreeze()
     if reason is not None:
         text = "isohub: other workers of this repository do not start as forks of this one: %s\n" % reason
-        os.write(2, text.encode("utf-8", "replace"))
+        try:
+            os.write(2, text.encode("utf-8", "replace"))
+        except OSError:
+            pass  # the disk is full, or whatever the hubconf made of this file
     host.tell("alone", reason)
     _, boot = host.read()
     fds = host.take_fds(boot)
