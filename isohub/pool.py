@@ -90,7 +90,6 @@ class WorkerPool:
             slot = self._slots.setdefault(environment.manifest.key, _Slot())
         with slot.lock:
             if slot.worker is None or not slot.worker.alive:
-                slot.close()
                 self._start(slot, environment)
             worker = slot.worker
             if worker is None or self.closed:
@@ -107,7 +106,16 @@ class WorkerPool:
         name = f"{manifest.repo}@{ref.removeprefix('refs/heads/').removeprefix('refs/tags/')}"
         passed = {key: os.environ[key] for key in self._pass_env if key in os.environ}
         pinned = {} if self._pin is None else self._pin.variables()
-        slot.use = environment.hold()
+        # Closed last: what was imported for it is there for its successor.
+        former = slot.worker
+        if slot.use is None:
+            slot.use = environment.hold()
+
+        def starting(worker: Worker) -> None:
+            slot.worker = worker
+            if self._closed:
+                worker.ask_to_end()
+
         try:
             slot.worker = Worker(
                 environment.python,
@@ -122,6 +130,7 @@ class WorkerPool:
                 shared_memory=self._shared_memory,
                 arrays_as_tensors=importlib.util.find_spec("torch") is None,
                 timeout=self._settings.timeout,
+                starting=starting,
             )
         except RemoteError as error:
             slot.close()
@@ -142,6 +151,9 @@ class WorkerPool:
         except BaseException:
             slot.close()
             raise
+        finally:
+            if former is not None:
+                former.close()
 
     def close(self) -> None:
         """End the workers and wait until they are gone."""

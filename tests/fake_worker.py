@@ -35,6 +35,20 @@ def message(*fields: Any) -> list[bytes]:
     return [msgpack.packb(list(fields))]
 
 
+# What it says instead of that it is alone.
+BEFORE: dict[str, bytes] = {
+    "before-garbage": b"\xc1garbage\n",
+    "before-endless": b"[" * 200_000,
+    "before-deep": b"[" * 60_000 + b"\n",
+    "before-unknown": b'["something"]\n',
+    "before-no-list": b"7\n",
+    "before-too-early": b'["forked", 7]\n',
+    "before-twice": b'["ready"]\n["ready"]\n',
+    "before-everybody": b'["ready"]\n["forked", -1]\n',
+    "before-nobody": b'["ready"]\n["exit", 7, 0]\n',
+    "before-nothing": b'["alone"]\n',
+    "before-after": b'["alone", null]\n["forked", 7]\n',
+}
 # What it sends first.
 STARTS: dict[str, Callable[[str], list[bytes]]] = {
     "garbage-hello": lambda key: [b"\xc1garbage"],
@@ -91,9 +105,13 @@ ANSWERS: dict[str, Callable[[int], list[bytes]]] = {
 
 
 def main() -> None:
-    control = socket.socket(fileno=int(sys.argv[-1]))
-    boot = json.loads(control.makefile("rb").readline().decode())
-    behaviour = boot["repo_dir"].rpartition("/")[2]
+    host = socket.socket(fileno=int(sys.argv[-1]))
+    lines = host.makefile("rb")
+    behaviour = json.loads(lines.readline().decode())["repo_dir"].rpartition("/")[2]
+    host.sendall(BEFORE.get(behaviour, b'["alone", null]\n'))
+    if behaviour in BEFORE:
+        time.sleep(600)
+    _, boot = json.loads(lines.readline().decode())
     context: Any = zmq.Context()
     inbox, outbox = context.socket(zmq.PULL), context.socket(zmq.PUSH)
     inbox.connect(boot["requests"])

@@ -386,7 +386,7 @@ class Channel:
     def _take_hello(self, seconds: float) -> None:
         arrived: list[Any] = []
         with self._turns:
-            if not self._link.receive(time.monotonic() + seconds, arrived.extend):
+            if self._death is None and not self._link.receive(time.monotonic() + seconds, arrived.extend):
                 raise CallTimeout(
                     f"the worker of {self.name} did not start within {seconds:g} s", log=self._log
                 )

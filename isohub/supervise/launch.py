@@ -1,131 +1,75 @@
-"""Starting a worker process, ending it, and ending what it has started: the one place that knows the operating system.
+"""Starting a process for workers, and ending what it and they have started: the one place that knows the operating system.
 
-A worker runs as ``python -I .../isohub_worker/__main__.py serve FD``, leads a process group of its own, and holds one end of a
-control channel, on which it gets its boot record. Windows has neither process groups nor inherited descriptors: a port replaces
-the functions of this file, with a job object and a named pipe.
+Such a process runs as ``python -I .../isohub_worker/__main__.py zygote FD``, leads a process group of its own, and holds one end
+of the socket on which it is told what to do. Windows has neither process groups nor inherited descriptors: a port replaces the
+functions of this file, with a job object and a named pipe.
 """
 
 from __future__ import annotations
 
 import atexit
-import json
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 import threading
-import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import isohub_worker
 
-__all__ = ["Process", "anonymous_file", "launch"]
+__all__ = ["anonymous_file", "forget_group", "kill_group", "remember_group", "spawn"]
 
 _GUARD = Path(__file__).with_name("guard.py")
 
 
-class Process:
-    """A worker process, from the outside.
+def spawn(
+    python: Path, channel: int, *, environ: Mapping[str, str], log: int, cwd: str | None
+) -> subprocess.Popen[bytes]:
+    """Start a process for workers with the interpreter `python`.
 
-    Attributes:
-        pid: of the process, and number of its group.
-    """
-
-    def __init__(self, popen: subprocess.Popen[bytes], control: socket.socket) -> None:
-        self.pid = popen.pid
-        self._popen = popen
-        self._control = control
-        _processes.add(self)
-
-    def wait(self) -> int:
-        """Wait for the process to end, then end what it has started.
-
-        Returns:
-            The exit status; negative for the signal that killed it.
-        """
-        try:
-            # Not reaped yet: until it is, nobody else can be given its number, which is the group's.
-            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-        except ChildProcessError:
-            pass  # the host reaps every child itself: the status is lost
-        self._kill_group()
-        status = self._popen.wait()
-        self._control.close()
-        _guard.forget(self.pid)
-        return status
-
-    def ask_to_end(self) -> None:
-        """Close the control channel, at which the worker goes."""
-        try:
-            self._control.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # it is closed: the process has ended, or is about to
-
-    def kill(self) -> None:
-        """End it now, and all that it has started."""
-        if self._popen.returncode is None:
-            self._kill_group()
-
-    def after_fork(self) -> None:
-        """In a forked child: let go of the control channel, or the host's death would not close it."""
-        self._control.close()
-        self._popen.returncode = 0  # not this process's child, so not to be waited for
-
-    def _kill_group(self) -> None:
-        try:
-            os.killpg(self.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass  # nobody is left in it, or nobody that is ours to kill
-
-
-def launch(
-    python: Path,
-    boot: Mapping[str, Any],
-    *,
-    environ: Mapping[str, str],
-    log: int,
-    inherit: Sequence[int] = (),
-    cwd: Path | None = None,
-) -> Process:
-    """Start a worker with the interpreter `python`.
-
-    Linux kills the worker when the thread that calls this ends, so that must be a thread that stays.
+    Linux kills it when the thread that calls this ends, so that must be a thread that stays.
 
     Args:
-        boot: the boot record; see ``isohub_worker.loop``.
-        environ: all of the worker's process environment.
+        channel: file descriptor of its end of the socket.
+        environ: all of its process environment.
         log: file descriptor that its output goes to.
-        inherit: file descriptors that it gets under their own numbers.
         cwd: its working directory; None for the host's.
 
     Raises:
         OSError: the interpreter cannot be run.
     """
     main = Path(isohub_worker.__file__).with_name("__main__.py")
-    ours, theirs = socket.socketpair()
+    popen = subprocess.Popen(
+        [str(python), "-I", str(main), "zygote", str(channel)],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        cwd=cwd,
+        env=dict(environ),
+        pass_fds=[channel],
+        start_new_session=True,
+    )
+    remember_group(python, popen.pid)
+    return popen
+
+
+def remember_group(python: Path, group: int) -> None:
+    """Should this process end, in whatever way, the guard kills the process group; it runs with the interpreter `python`."""
+    _guard.remember(python, group)
+
+
+def forget_group(group: int) -> None:
+    """The process group is no longer ours to kill."""
+    _guard.forget(group)
+
+
+def kill_group(group: int) -> None:
+    """End all processes of the group, of which the leader may be dead but must not have been reaped."""
     try:
-        with theirs:
-            popen = subprocess.Popen(
-                [str(python), "-I", str(main), "serve", str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=cwd,
-                env=dict(environ),
-                pass_fds=[theirs.fileno(), *inherit],
-                start_new_session=True,
-            )
-        _guard.remember(python, popen.pid)
-        ours.sendall(json.dumps(boot).encode() + b"\n")
-    except BrokenPipeError:
-        pass  # it ended before it was told anything; its exit status says why
-    except BaseException:
-        ours.close()
-        raise
-    return Process(popen, ours)
+        os.killpg(group, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass  # nobody is left in it, or nobody that is ours to kill
 
 
 def anonymous_file(size: int) -> int:
@@ -208,15 +152,6 @@ class _Guard:
 
 
 _guard = _Guard()
-_processes: weakref.WeakSet[Process] = weakref.WeakSet()
 atexit.register(_guard.dismiss)
-
-
-def _after_fork_in_child() -> None:
-    _guard.after_fork()
-    for process in list(_processes):
-        process.after_fork()
-
-
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(after_in_child=_guard.after_fork)

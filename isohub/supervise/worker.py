@@ -5,22 +5,25 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import signal
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from isohub.errors import HubClosed, IsohubError, WorkerDied
-from isohub.rpc.channel import Channel
-from isohub.supervise.launch import Process, anonymous_file, launch
+from isohub.supervise.ends import how_it_ended, what_it_may_mean
+from isohub.supervise.launch import anonymous_file
 from isohub.supervise.lifecycle import Event, Lifecycle, State
 from isohub.supervise.logs import last_lines, new_log
+from isohub.supervise.process import Process
 from isohub.supervise.register import Entry
+from isohub.supervise.zygotes import Lease, Origin
 
 __all__ = ["Worker"]
 
+# What takes longer to import than this has tensors, as a rule.
+_LONG_IMPORT_SECONDS = 0.2
 # For an interpreter to come up and open two sockets, on a machine that is busy with something else.
 _HELLO_SECONDS = 120
 # A worker that is asked to go gets this long for what its repository does at exit; then it is killed.
@@ -43,6 +46,7 @@ class Worker:
         timeout: seconds that a call may take; None for no limit.
         shared_memory: bytes of shared memory for large tensors, each way; 0 sends them through the sockets.
         gpus: the GPUs that `environ` pins it to, for those who ask; None if it does not.
+        starting: called with this worker before it is waited for, so that somebody else can close it meanwhile.
 
     Raises:
         WorkerDied: it ended while it started.
@@ -65,53 +69,35 @@ class Worker:
         timeout: float | None = None,
         shared_memory: int = 0,
         gpus: tuple[str, ...] | None = None,
+        starting: Callable[[Worker], None] = lambda worker: None,
     ) -> None:
         self.name = name
         self.returncode: int | None = None
         self._pid = os.getpid()
         self._lifecycle = Lifecycle()
-        self._process: Process | None = None
-        self._launch_error: OSError | None = None
+        self._process = Process()
         self._launched = threading.Event()
-        # Only the owner can enter, and the path is short, as the path of a socket must be.
-        self._folder = Path(tempfile.mkdtemp(prefix="isohub-", dir=_short_temporary_folder()))
         log, self.log = new_log(logs, name)
-        key = secrets.token_hex(16)
-        arenas = [anonymous_file(shared_memory) for _ in range(2)] if shared_memory else []
         self._gpus = gpus
         self._entry = Entry()
-        arena = (arenas[0], arenas[1], shared_memory) if arenas else None
-        self.channel = Channel(
-            self._folder,
-            name=name,
-            key=key,
-            log=self.log,
-            tail=lambda: last_lines(self.log),
-            timeout=timeout,
-            arena=arena,
-            kill=self._kill,
-            tally=self._entry.tally,
-        )
-        requests, replies = self.channel.endpoints
-        boot = {
-            "requests": requests,
-            "replies": replies,
-            "key": key,
-            "threads": threads,
-            "arena": arena,
-            "repo_dir": str(repo_dir),
-            "prelude": None if prelude is None else str(prelude),
-            "hub_dir": None if hub_dir is None else str(hub_dir),
-            "arrays_as_tensors": arrays_as_tensors,
-        }
-        self._watcher = threading.Thread(
-            target=self._watch,
-            args=(python, boot, environ, log, arenas),
-            name=f"isohub-watch {name}",
-            daemon=True,
-        )
-        self._watcher.start()
+        origin = Origin.here(python, repo_dir, prelude, hub_dir, environ)
+        self._lease = Lease(origin, self._process, log, self.log)
         try:
+            boot, arenas = self._prepare(threads, arrays_as_tensors, timeout, shared_memory)
+            self._watcher = threading.Thread(
+                target=self._watch, args=(boot, log, arenas), name=f"isohub-watch {name}", daemon=True
+            )
+            self._watcher.start()
+        except BaseException:
+            self._process.ask_to_end()
+            self._lease.end()
+            os.close(log)
+            raise
+        try:
+            starting(self)
+            if arrays_as_tensors and not self._launched.wait(_LONG_IMPORT_SECONDS):
+                # Its tensors will be arrays here, and now is the time to import what makes them.
+                import numpy  # noqa: F401
             self._launched.wait()
             self.channel.wait_for_hello(_HELLO_SECONDS)
             # Both ends are connected. Nobody else can be from here on, and nothing is left if this process is killed.
@@ -122,9 +108,42 @@ class Worker:
             self.close()
             raise
 
+    def _prepare(
+        self, threads: int, arrays_as_tensors: bool, timeout: float | None, shared_memory: int
+    ) -> tuple[dict[str, Any], list[int]]:
+        """The channel; the boot record and the arenas, for the worker's side of it."""
+        # It takes time to import, and the hubconf is being imported meanwhile.
+        from isohub.rpc.channel import Channel
+
+        # Only the owner can enter, and the path is short, as the path of a socket must be.
+        self._folder = Path(tempfile.mkdtemp(prefix="isohub-", dir=_short_temporary_folder()))
+        key = secrets.token_hex(16)
+        arenas = [anonymous_file(shared_memory) for _ in range(2)] if shared_memory else []
+        self.channel = Channel(
+            self._folder,
+            name=self.name,
+            key=key,
+            log=self.log,
+            tail=lambda: last_lines(self.log),
+            timeout=timeout,
+            arena=(arenas[0], arenas[1], shared_memory) if arenas else None,
+            kill=self._kill,
+            tally=self._entry.tally,
+        )
+        requests, replies = self.channel.endpoints
+        boot = {
+            "requests": requests,
+            "replies": replies,
+            "key": key,
+            "threads": threads,
+            "arena": shared_memory if arenas else None,
+            "arrays_as_tensors": arrays_as_tensors,
+        }
+        return boot, arenas
+
     @property
     def pid(self) -> int:
-        assert self._process is not None
+        assert self._process.pid is not None
         return self._process.pid
 
     @property
@@ -135,42 +154,35 @@ class Worker:
     def ask_to_end(self) -> None:
         """The first half of `close`, which does not wait."""
         self._on(Event.CLOSE)
-        self._launched.wait()
-        if self._process is not None:
-            self._process.ask_to_end()
+        self._process.ask_to_end()
 
     def close(self) -> None:
         """End the worker and wait until it is gone; calls that wait for it end with HubClosed."""
         if os.getpid() != self._pid:
             return
         self.ask_to_end()
-        if self._process is not None:
-            self._watcher.join(_CLOSE_SECONDS)
-            if self._watcher.is_alive():
-                self._process.kill()
+        self._watcher.join(_CLOSE_SECONDS)
+        if self._watcher.is_alive():
+            self._process.kill()
         self._watcher.join()
+        self._lease.end()
 
     def _on(self, event: Event) -> None:
         self._entry.note(self._lifecycle.on(event))
 
     def _kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
+        self._process.kill()
 
-    def _watch(
-        self, python: Path, boot: dict[str, Any], environ: Mapping[str, str], log: int, arenas: list[int]
-    ) -> None:
+    def _watch(self, boot: dict[str, Any], log: int, arenas: list[int]) -> None:
         try:
-            self._process = launch(python, boot, environ=environ, log=log, inherit=arenas)
-            self._entry.start(self.name, self._process.pid, self._gpus, self.log)
-        except OSError as error:
-            self._launch_error = error
+            self._lease.launch(boot, arenas)
+            if self._process.pid is not None:
+                self._entry.start(self.name, self._process.pid, self._gpus, self.log)
         finally:
             for fd in (log, *arenas):
                 os.close(fd)
             self._launched.set()
-        if self._process is not None:
-            self.returncode = self._process.wait()
+        self.returncode = self._process.wait()
         self._entry.remove()
         self._lifecycle.on(Event.EXIT)
         self.channel.die(self._obituary)
@@ -180,32 +192,16 @@ class Worker:
         """The error for whoever waited for this worker when it ended."""
         if self._lifecycle.state is State.CLOSED:
             return HubClosed(f"the Hub of {self.name} was closed")
-        if self._launch_error is not None:
-            return WorkerDied(f"the worker of {self.name} could not be started: {self._launch_error}")
-        how, hint = _describe_exit(self.returncode)
+        if self._process.error is not None:
+            return WorkerDied(f"the worker of {self.name} could not be started: {self._process.error}")
+        how = self._process.because or how_it_ended(self.returncode)
         return WorkerDied(
             f"the worker of {self.name} (pid {self.pid}) {how}",
             returncode=self.returncode,
             tail=last_lines(self.log),
             log=self.log,
-            hint=hint,
+            hint=f"{what_it_may_mean(self.returncode)}; the next load starts a new worker",
         )
-
-
-def _describe_exit(returncode: int | None) -> tuple[str, str]:
-    again = "the next load starts a new worker"
-    if returncode is None or returncode >= 0:
-        return f"exited with status {returncode}", f"the log says what ended it; {again}"
-    try:
-        name = signal.Signals(-returncode).name
-    except ValueError:
-        name = f"signal {-returncode}"
-    why = {
-        "SIGKILL": "somebody killed it, perhaps the kernel for want of memory",
-        "SIGSEGV": "its native code crashed; the log shows where",
-        "SIGABRT": "its native code gave up; the log shows why",
-    }.get(name, "the log may say why")
-    return f"was ended by {name}", f"{why}; {again}"
 
 
 def _short_temporary_folder() -> str | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,6 +60,37 @@ def test_without_torch_arrays_are_tensors_to_a_module(hub: isohub.Hub) -> None:
     array = np.ones(2, np.float32)
     assert hub.load(TORCH, "looks", array) == ("numpy.ndarray", "float32")
     assert hub.load(TORCH, "looks", isohub.as_tensor(array)) == ("torch.Tensor", "torch.float32")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
+def test_workers_with_torch_are_forks(hub: isohub.Hub) -> None:
+    large = np.ones((300, 300), np.float32)
+    with isohub.Hub(constraints=[TORCH_VERSION]) as one, isohub.Hub(constraints=[TORCH_VERSION]) as other:
+        parents = set()
+        for either in (one, other):
+            layer = either.load(TORCH, "linear")
+            assert layer(np.ones((2, 3), np.float32)).tolist() == [[3.0] * 3] * 2
+            product = either.load(TORCH, "multiply", isohub.as_tensor(large), isohub.as_tensor(large))
+            assert float(product.sum()) == 300.0**3, "its threads begin anew"
+            parents.add(either.load(TORCH, "parent"))
+        assert len(parents) == 1
+        assert os.getpid() not in parents
+
+
+def test_random_numbers_of_forks_are_those_of_separate_processes(hub: isohub.Hub) -> None:
+    def numbers(**options: Any) -> tuple[Any, Any]:
+        with isohub.Hub(constraints=[TORCH_VERSION], **options) as other:
+            other.load(TORCH, "parent")
+            with isohub.Hub(constraints=[TORCH_VERSION], **options) as fork:
+                torch_numbers, numpy_numbers = fork.load(TORCH, "random_numbers")
+                its_torch_numbers, its_numpy_numbers = other.load(TORCH, "random_numbers")
+                assert numpy_numbers != its_numpy_numbers
+                return torch_numbers.tolist(), its_torch_numbers.tolist()
+
+    one, other = numbers()
+    assert one != other
+    one, other = numbers(env={"SEED": "1"})
+    assert one == other, "the hubconf has seeded torch"
 
 
 WITH_TORCH = """

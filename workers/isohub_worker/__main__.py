@@ -1,4 +1,4 @@
-"""The worker's way in, run as ``python -I .../isohub_worker/__main__.py`` with ``serve FD``,
+"""The worker's way in, run as ``python -I .../isohub_worker/__main__.py`` with ``zygote FD``,
 ``describe REPO_DIR OUT_JSON [PRELUDE]`` or ``smoke REPO_DIR CHECK [PRELUDE]``.
 
 The package is loaded by its location, so that nothing that lies beside it on the host's side gets on ``sys.path``.
@@ -39,6 +39,6 @@ if __name__ == "__main__":
 
         smoke(*arguments)
     else:
-        from isohub_worker.loop import main as serve
+        from isohub_worker.zygote import main as zygote
 
-        serve(*arguments)
+        zygote(*arguments)

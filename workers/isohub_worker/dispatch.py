@@ -9,7 +9,7 @@ import inspect
 import operator
 import sys
 from contextlib import AbstractContextManager, nullcontext
-from types import MethodType
+from types import MethodType, ModuleType
 from typing import Any, Callable
 
 from . import hubconf
@@ -24,21 +24,14 @@ class Dispatcher:
     """Does operations for one hubconf.
 
     Args:
-        repo_dir: where the hubconf is.
-        hub_dir: where torch keeps weights; None leaves that to torch.
+        hubconf: the hubconf, or what its import raised.
         arrays_as_tensors: whether arrays among the arguments of a ``torch.nn.Module`` become tensors, because the host
             has no torch to make tensors with.
-        prelude: a Python file that runs before the hubconf.
     """
 
-    def __init__(
-        self, repo_dir: str, hub_dir: str | None, arrays_as_tensors: bool, prelude: str | None = None
-    ) -> None:
-        self._repo_dir = repo_dir
-        self._prelude = prelude
-        self._hub_dir = hub_dir
+    def __init__(self, hubconf: ModuleType | BaseException, arrays_as_tensors: bool) -> None:
+        self._hubconf: Any = hubconf
         self._arrays_as_tensors = arrays_as_tensors
-        self._hubconf: Any = None
 
     def do(self, op: str, target: Any, args: list[Any], kwargs: dict[str, Any], grad: int) -> Any:
         """The result of operation `op`.
@@ -58,10 +51,9 @@ class Dispatcher:
             return operation(self, target, args, kwargs)
 
     def open(self, target: Any, args: list[Any], kwargs: dict[str, Any]) -> dict[str, str | None]:
-        """Import the hubconf; the versions of what it brought in."""
-        if self._hub_dir is not None:
-            hubconf.set_hub_dir(self._hub_dir)
-        self._hubconf = hubconf.import_hubconf(self._repo_dir, self._prelude)
+        """The versions of what the hubconf brought in; or what its import raised."""
+        if isinstance(self._hubconf, BaseException):
+            raise self._hubconf
         return hubconf.versions()
 
     def load(self, target: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:

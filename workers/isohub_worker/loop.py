@@ -1,8 +1,7 @@
-"""``serve FD``: the worker's life, from the first word of the host to the last.
+"""The worker's life, from its first word to the last.
 
-The control channel at file descriptor FD is a stream socket that the host holds the other end of. The host writes one line
-of JSON into it, the boot record, and never anything more: what the worker waits for there is its end, which means that
-the host has closed this worker or has died, and the worker then goes, whatever it is doing.
+The control channel is a stream socket that the host holds the other end of and never writes into: what the worker waits for there
+is its end, which means that the host has closed this worker or has died, and the worker then goes, whatever it is doing.
 
 Calls arrive on one ZeroMQ socket and answers leave by another, so that neither side ever needs one socket in two threads. With
 one thread (the default) the main thread does everything: it reads a call, does it, answers; while nothing is asked it
@@ -12,8 +11,6 @@ moves the open streams on, an item each in turn.
 from __future__ import annotations
 
 import atexit
-import faulthandler
-import json
 import os
 import socket
 import sys
@@ -21,6 +18,7 @@ import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from types import ModuleType
 from typing import Any, Sequence
 
 import zmq
@@ -33,25 +31,19 @@ from .dispatch import Dispatcher
 from .faults import fault_of
 from .messages import Unavailable
 from .objects import Kept, ObjectTable
-from .parent import die_with_parent
 from .streams import Stream, Streams
 
-__all__ = ["Server", "main"]
+__all__ = ["Server", "watch_host"]
 
 # How long what a repository registered to happen at exit may take.
 _GRACE = 1.0
 
 
-def main(fd: str) -> None:
-    faulthandler.enable()
-    die_with_parent()
-    for stream in (sys.stdout, sys.stderr):
-        # A line must be in the log before the call that printed it kills the process.
-        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
-    control = socket.socket(fileno=int(fd))
-    boot = _read_boot(control)
+def watch_host(control: socket.socket) -> None:
+    """Start to wait for the end of the control channel, at which this process goes."""
+    # Whatever the hubconf made the default.
+    control.settimeout(None)
     threading.Thread(target=_go_with_host, args=(control,), name="isohub-control", daemon=True).start()
-    Server(boot).serve()
 
 
 class Server:
@@ -61,9 +53,10 @@ class Server:
         boot: the boot record; ``requests`` and ``replies`` are endpoints, ``key`` is the word that proves who connects,
             ``threads`` the number of calls done at once, ``arena`` (the file descriptors of the host's arena and of the
             worker's, and their size) or None, and the rest is the dispatcher's.
+        hubconf: the hubconf, or what its import raised.
     """
 
-    def __init__(self, boot: dict[str, Any]) -> None:
+    def __init__(self, boot: dict[str, Any], hubconf: ModuleType | BaseException) -> None:
         context = zmq.Context()
         self._inbox = context.socket(zmq.PULL)
         self._outbox = context.socket(zmq.PUSH)
@@ -76,9 +69,7 @@ class Server:
         self._send_frame = partial(zmq.backend.Socket.send, self._outbox)
         self._key = boot["key"]
         self._pid = os.getpid()
-        self._dispatcher = Dispatcher(
-            boot["repo_dir"], boot["hub_dir"], boot["arrays_as_tensors"], boot["prelude"]
-        )
+        self._dispatcher = Dispatcher(hubconf, boot["arrays_as_tensors"])
         self._objects = ObjectTable()
         self._outlet: Outlet | None = None
         self._inlet: Inlet | None = None
@@ -231,17 +222,6 @@ class Server:
                 freed.append(self._freed.popleft())
         except IndexError:
             return freed
-
-
-def _read_boot(control: socket.socket) -> dict[str, Any]:
-    line = b""
-    while not line.endswith(b"\n"):
-        chunk = control.recv(65536)
-        if not chunk:
-            os._exit(0)
-        line += chunk
-    boot: dict[str, Any] = json.loads(line.decode())
-    return boot
 
 
 def _go_with_host(control: socket.socket) -> None:

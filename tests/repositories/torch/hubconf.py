@@ -1,6 +1,12 @@
 dependencies = ["torch", "numpy"]
 
+import os
+
+import numpy
 import torch
+
+if "SEED" in os.environ:
+    torch.manual_seed(int(os.environ["SEED"]))
 
 
 def linear():
@@ -37,3 +43,15 @@ def looks(value):
 
 def grad_mode():
     return torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+
+
+def random_numbers():
+    return torch.rand(3), numpy.random.rand(3).tolist()
+
+
+def parent():
+    return os.getppid()
+
+
+def multiply(one, other):
+    return one @ other

@@ -1,0 +1,132 @@
+"""A worker process, from the outside: asked for, born, ended."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import weakref
+
+from isohub.supervise.launch import forget_group, kill_group
+
+__all__ = ["Process"]
+
+
+class Process:
+    """A worker process, which may not be there yet.
+
+    Its zygote says when it is born and when it ends. What waits for that is ended by `ask_to_end` too, if it is not born by then.
+
+    Attributes:
+        control: the host's end of its control channel.
+        pid: of the process, and number of its group; None until it is born.
+        returncode: its exit status, negative for the signal that killed it; None until it has ended, or if nobody knows.
+        error: why it could not be started, if that is so.
+        because: what ended it, if that was not the process itself.
+    """
+
+    def __init__(self) -> None:
+        self.control, self._theirs = socket.socketpair()
+        self.pid: int | None = None
+        self.returncode: int | None = None
+        self.error: OSError | None = None
+        self.because: str | None = None
+        self._lock = threading.Lock()
+        self._refused = False
+        self._settled = threading.Event()
+        self._ended = threading.Event()
+        _processes.add(self)
+
+    # ---- for the worker that it is to be
+
+    @property
+    def their_end(self) -> int:
+        """The file descriptor of the other end of the control channel, until it is born or never will be."""
+        return self._theirs.fileno()
+
+    def settled(self) -> bool:
+        """Wait until it is born, or certainly never will be; False if it was refused, and may be asked for again."""
+        self._settled.wait()
+        with self._lock:
+            if self._refused:
+                self._refused = False
+                self._settled.clear()
+                return False
+        self._theirs.close()
+        return True
+
+    def wait(self) -> int | None:
+        """Wait for its end, and that of what it has started; its exit status."""
+        self._ended.wait()
+        return self.returncode
+
+    def ask_to_end(self) -> None:
+        """Close the control channel, at which the worker goes. One that is not born yet is waited for no longer."""
+        with self._lock:
+            try:
+                self.control.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # it is closed: the process has ended, or is about to
+            if self.pid is None:
+                self._refused = False
+                self._end()
+
+    def kill(self) -> None:
+        """End it now, and all that it has started."""
+        with self._lock:
+            if self.pid is not None and not self._ended.is_set():
+                kill_group(self.pid)
+
+    # ---- for its zygote
+
+    def born(self, pid: int) -> None:
+        """It has this number from now on."""
+        with self._lock:
+            self.pid = pid
+            self._settled.set()
+            if self._ended.is_set():
+                # Nobody waits for it any more.
+                kill_group(pid)
+
+    def refused(self) -> None:
+        """The zygote will not fork it."""
+        with self._lock:
+            self._refused = not self._ended.is_set()
+            self._settled.set()
+
+    def failed(self, error: OSError) -> None:
+        """It could not be started."""
+        with self._lock:
+            self.error = error
+            self._end()
+
+    def ended(self, status: int | None, because: str | None = None) -> None:
+        """It has ended, but its number is not free yet. What it has started ends here."""
+        with self._lock:
+            if self.pid is not None:
+                kill_group(self.pid)
+                forget_group(self.pid)
+            self.returncode, self.because = status, because
+            self._end()
+
+    def _end(self) -> None:
+        self.control.close()
+        self._settled.set()
+        self._ended.set()
+
+    def after_fork(self) -> None:
+        """In a forked child: let go of the control channel, or the host's death would not close it."""
+        self.control.close()
+        self._theirs.close()
+
+
+_processes: weakref.WeakSet[Process] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for process in list(_processes):
+        process.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

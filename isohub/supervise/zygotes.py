@@ -1,0 +1,383 @@
+"""Zygotes: processes that import a hubconf once and are forked for each worker of it; see ``isohub_worker.zygote``.
+
+All workers in this program that would start alike come from one zygote, whichever Hub they belong to. A zygote that finds that it
+had better not be forked becomes a worker itself, and other workers like it get processes of their own from then on.
+"""
+
+from __future__ import annotations
+
+import array
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from isohub.supervise.ends import how_it_ended
+from isohub.supervise.launch import forget_group, kill_group, remember_group, spawn
+from isohub.supervise.process import Process
+
+__all__ = ["Lease", "Origin"]
+
+# More than any message has; a process that says more at a time is none of ours.
+_LONGEST_LINE = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a process is started with, up to the end of its import: workers that agree in this may be forks of one process."""
+
+    python: Path
+    repo_dir: Path
+    prelude: Path | None
+    hub_dir: Path | None
+    environ: frozenset[tuple[str, str]] = field(repr=False)
+    cwd: str | None
+
+    @classmethod
+    def here(
+        cls,
+        python: Path,
+        repo_dir: Path,
+        prelude: Path | None,
+        hub_dir: Path | None,
+        environ: Mapping[str, str],
+    ) -> Origin:
+        """That of a worker that starts in the host's working directory."""
+        try:
+            cwd = str(Path.cwd())
+        except FileNotFoundError:
+            cwd = None  # it was removed, and whoever starts here is in it all the same
+        return cls(python, repo_dir, prelude, hub_dir, frozenset(environ.items()), cwd)
+
+
+class Lease:
+    """A worker's share in a zygote, which begins to import at once. The last one to end its share ends the zygote.
+
+    Args:
+        origin: what is imported, and how.
+        process: the worker that is to be.
+        log: file descriptor of its log, which gets the output of the import if there is no zygote yet.
+        log_path: where that is.
+    """
+
+    def __init__(self, origin: Origin, process: Process, log: int, log_path: Path) -> None:
+        self._origin = origin
+        self._process = process
+        self._log = log
+        self._log_path = log_path
+        self._zygote = _zygotes.join(origin, process, log, log_path)
+
+    def launch(self, boot: Mapping[str, Any], arenas: Sequence[int]) -> None:
+        """Have the process made; returns when it is born, has failed, or was asked to end before it was born.
+
+        Args:
+            boot: the boot record; see ``isohub_worker.loop``.
+            arenas: file descriptors of the arenas.
+        """
+        while not self._zygote.fork(self._process, boot, self._log, arenas):
+            former = self._zygote
+            self._zygote = _zygotes.instead_of(former, self._process, self._log, self._log_path)
+            _zygotes.leave(former, self._process)
+
+    def end(self) -> None:
+        """The worker is gone, and nobody wants another one in its place. Only after `launch`."""
+        _zygotes.leave(self._zygote, self._process)
+
+
+class _State(Enum):
+    IMPORTING = "importing"
+    READY = "ready"
+    ALONE = "alone"
+    ENDED = "ended"
+
+
+_SAYS = {_State.IMPORTING: ("ready", "alone"), _State.READY: ("forked", "failed", "exit")}
+
+
+class _Zygote:
+    """One such process, and the thread that starts it, listens to it and sees it end.
+
+    Args:
+        origin: what it imports, and how.
+        first: the worker that it becomes itself, if it must not be forked.
+        log: file descriptor of the log of that one.
+        log_path: where that is.
+        alone: why it must not be forked, if that is known before.
+    """
+
+    def __init__(self, origin: Origin, first: Process, log: int, log_path: Path, alone: str | None) -> None:
+        self.origin = origin
+        self.alone = alone
+        self.state = _State.IMPORTING
+        self.was_ready = False
+        self.leases = {first}
+        self._first = first
+        self._log_path = log_path
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[Process, Mapping[str, Any], int, Sequence[int]]] = []
+        self._asked: deque[Process] = deque()
+        self._workers: dict[int, Process] = {}
+        self._imported_at = ""
+        self._popen: subprocess.Popen[bytes] | None = None
+        self._closing = False
+        self._socket, theirs = socket.socketpair()
+        order = {
+            "repo_dir": str(origin.repo_dir),
+            "prelude": None if origin.prelude is None else str(origin.prelude),
+            "hub_dir": None if origin.hub_dir is None else str(origin.hub_dir),
+            "alone": alone,
+        }
+        self._tell(order)
+        # A thread that stays for as long as the process, or Linux would end that.
+        self._thread = threading.Thread(
+            target=self._live, args=(theirs, os.dup(log)), name="isohub-zygote", daemon=True
+        )
+        _all_zygotes.add(self)
+        self._thread.start()
+
+    # ---- for workers
+
+    def fork(self, process: Process, boot: Mapping[str, Any], log: int, arenas: Sequence[int]) -> bool:
+        """Make it a fork of this zygote, as soon as that can be; False if it cannot."""
+        with self._lock:
+            if self.state is _State.READY or (process is self._first and self.state is not _State.ENDED):
+                self._ask(process, boot, log, arenas)
+            elif self.state is _State.IMPORTING:
+                self._waiting.append((process, boot, log, arenas))
+            elif process is not self._first:
+                return False
+        try:
+            return process.settled()
+        finally:
+            with self._lock:
+                # It may have given up.
+                self._waiting = [item for item in self._waiting if item[0] is not process]
+
+    def _ask(self, process: Process, boot: Mapping[str, Any], log: int, arenas: Sequence[int]) -> None:
+        if process is not self._first and self._popen is not None:
+            text = (
+                f"isohub: this worker is a fork of process {self._popen.pid}, which imported the hubconf at "
+                f"{self._imported_at}; what that printed is in {self._log_path}\n"
+            )
+            with suppress(OSError):
+                os.write(log, text.encode())
+        try:
+            self._tell(["fork", boot], [process.their_end, log, *arenas])
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it has ended, of which the thread hears as well
+        except OSError as error:
+            process.failed(error)
+            return
+        self._asked.append(process)
+
+    def close(self) -> None:
+        """End the process, and wait until it is gone. It has no workers any more."""
+        with self._lock:
+            self._closing = True
+            if self._popen is not None and self._popen.returncode is None:
+                kill_group(self._popen.pid)
+        self._thread.join()
+
+    # ---- the thread
+
+    def _live(self, theirs: socket.socket, log: int) -> None:
+        try:
+            popen = spawn(
+                self.origin.python,
+                theirs.fileno(),
+                environ=dict(self.origin.environ),
+                log=log,
+                cwd=self.origin.cwd,
+            )
+        except OSError as error:
+            self._first.failed(error)
+            self._fork_no_more(_State.ENDED)
+            self._socket.close()
+            return
+        finally:
+            theirs.close()
+            os.close(log)
+        with self._lock:
+            self._popen = popen
+            if self._closing:
+                kill_group(popen.pid)
+        why = self._listen(popen.pid)
+        if why is not None:
+            kill_group(popen.pid)
+        self._bury(popen.pid, _end_of(popen.pid), why)
+        with self._lock:
+            popen.wait()
+            self._socket.close()
+
+    def _listen(self, pid: int) -> str | None:
+        """Do what it says until it says no more; what is wrong with it, if it talks nonsense."""
+        with self._socket.makefile("rb") as lines:
+            try:
+                while line := lines.readline(_LONGEST_LINE):
+                    self._hear(json.loads(line), pid)
+            except ConnectionResetError:
+                return None  # it ended with something unread
+            except OSError as error:
+                return f"could not be looked after ({error}) and was ended"
+            except (ValueError, TypeError, LookupError, RecursionError):
+                return "broke the protocol and was ended"
+        return None
+
+    def _hear(self, message: list[Any], pid: int) -> None:
+        what, *arguments = message
+        if what not in _SAYS.get(self.state, ()):
+            raise ValueError(what)
+        if what == "ready":
+            with self._lock:
+                self.state, self.was_ready = _State.READY, True
+                self._imported_at = time.strftime("%H:%M:%S")
+                for item in self._waiting:
+                    self._ask(*item)
+                self._waiting.clear()
+        elif what == "forked":
+            self._forked(int(arguments[0]))
+        elif what == "failed":
+            self._next_asked().failed(OSError(str(arguments[0])))
+        elif what == "exit":
+            worker, status = int(arguments[0]), int(arguments[1])
+            self._workers.pop(worker).ended(status)
+            with self._lock, suppress(OSError):
+                self._tell(["reap", worker])
+        else:
+            if arguments[0] is not None:
+                self.alone = str(arguments[0])
+            self._first.born(pid)
+            self._fork_no_more(_State.ALONE)
+
+    def _next_asked(self) -> Process:
+        with self._lock:
+            return self._asked.popleft()
+
+    def _forked(self, pid: int) -> None:
+        if pid <= 1:
+            raise ValueError(pid)
+        process = self._next_asked()
+        self._workers[pid] = process
+        remember_group(self.origin.python, pid)
+        process.born(pid)
+
+    def _fork_no_more(self, state: _State) -> None:
+        """It forks no more."""
+        _zygotes.forget(self)
+        with self._lock:
+            self.state = state
+            waiting, self._waiting = self._waiting, []
+        for process, *_ in waiting:
+            process.refused()
+
+    def _bury(self, pid: int, status: int | None, why: str | None) -> None:
+        """It has ended, and its number is not free yet: end what is left of it, and let everybody know."""
+        self._fork_no_more(_State.ENDED)
+        kill_group(pid)
+        forget_group(pid)
+        if self._first.pid is None:
+            # Until it is a fork, the first worker is this process. It is not refused, or what always ends is always replaced.
+            self._first.born(pid)
+        if self._first.pid == pid:
+            self._first.ended(status, why)
+        how = why or how_it_ended(status)
+        for process in self._workers.values():
+            process.ended(-signal.SIGKILL, f"was a fork of process {pid} and ended with that, which {how}")
+        for process in self._asked:
+            process.refused()
+
+    def _tell(self, message: Any, fds: Sequence[int] = ()) -> None:
+        """Send it in one go, or not at all: whoever has stopped the process would stop this one too."""
+        data = json.dumps(message).encode() + b"\n"
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        self._socket.sendmsg([data], rights, socket.MSG_DONTWAIT)
+
+    def after_fork(self) -> None:
+        """In a forked child: let go of the socket, or the host's death would not close it."""
+        self._socket.close()
+        if self._popen is not None:
+            self._popen.returncode = 0  # not this process's child, so not to be waited for
+
+
+class _Zygotes:
+    """The zygotes of this program, by what they import."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._shared: dict[Origin, _Zygote] = {}
+        self._alone: dict[Origin, str] = {}
+
+    def join(self, origin: Origin, process: Process, log: int, log_path: Path) -> _Zygote:
+        """The zygote that this worker is to be a fork of; it has a share in it from now on."""
+        with self._lock:
+            zygote = self._shared.get(origin)
+            if zygote is not None:
+                zygote.leases.add(process)
+                return zygote
+            alone = self._alone.get(origin)
+            zygote = _Zygote(origin, process, log, log_path, alone)
+            if alone is None:
+                self._shared[origin] = zygote
+            return zygote
+
+    def instead_of(self, former: _Zygote, process: Process, log: int, log_path: Path) -> _Zygote:
+        """What takes the place of a zygote that would not fork this worker."""
+        if former.was_ready:
+            return self.join(former.origin, process, log, log_path)
+        # Its first worker has what went wrong; the others find out for themselves, all at once, and not one after the other.
+        alone = former.alone or "the import did not succeed in another process"
+        return _Zygote(former.origin, process, log, log_path, alone)
+
+    def forget(self, zygote: _Zygote) -> None:
+        """It forks no more."""
+        with self._lock:
+            if self._shared.get(zygote.origin) is zygote:
+                del self._shared[zygote.origin]
+                if zygote.alone is not None:
+                    self._alone[zygote.origin] = zygote.alone
+
+    def leave(self, zygote: _Zygote, process: Process) -> None:
+        """This worker has no share in it any more."""
+        with self._lock:
+            zygote.leases.discard(process)
+            if zygote.leases:
+                return
+            if self._shared.get(zygote.origin) is zygote:
+                del self._shared[zygote.origin]
+        zygote.close()
+
+    def after_fork(self) -> None:
+        """In a forked child: all of them are the parent's."""
+        self._lock = threading.Lock()
+        self._shared = {}
+        self._alone = {}
+        for zygote in list(_all_zygotes):
+            zygote.after_fork()
+
+
+def _end_of(pid: int) -> int | None:
+    """The exit status of a child, which is waited for and not reaped; None if nobody knows."""
+    try:
+        # Until it is reaped nobody else can be given its number, which is the group's.
+        end = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    except ChildProcessError:
+        return None  # the host reaps every child itself
+    assert end is not None
+    return end.si_status if end.si_code == os.CLD_EXITED else -end.si_status
+
+
+_zygotes = _Zygotes()
+_all_zygotes: weakref.WeakSet[_Zygote] = weakref.WeakSet()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_zygotes.after_fork)
