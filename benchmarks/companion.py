@@ -7,7 +7,10 @@ it prints otherwise goes to standard error, so it cannot be taken for an answer.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,11 +27,13 @@ class Companion:
     Args:
         python: its interpreter.
         module: what it runs; see `module_command`.
-        *arguments: for the program.
-        environ: variables added to its environment.
+        *arguments: for it.
+        environ: variables that it has besides those of this process.
     """
 
-    def __init__(self, python: Path, module: str, *arguments: str) -> None:
+    def __init__(
+        self, python: Path, module: str, *arguments: str, environ: Mapping[str, str] | None = None
+    ) -> None:
         self._name = module
         self._process = subprocess.Popen(
             module_command(python, module, *arguments),
@@ -36,6 +41,8 @@ class Companion:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env={**os.environ, **(environ or {})},
+            start_new_session=True,  # so that what it has started can be ended with it
         )
 
     def ask(self, function: str, *arguments: Any) -> Any:
@@ -60,14 +67,18 @@ class Companion:
         return answer["value"]
 
     def close(self) -> None:
-        """Ask it to end, and see to it that it does."""
+        """Ask it to end, and see to it that it does, with all that it has started."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.close()
             self._process.wait(_END_SECONDS)
         except (OSError, subprocess.TimeoutExpired):
-            self._process.kill()
-            self._process.wait()
+            pass
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
 

@@ -57,3 +57,5 @@ def payload(size: int, calls: int) -> list[float]:
 if __name__ == "__main__":
     adapter = importlib.import_module(f"benchmarks.peers.adapters.{sys.argv[1]}")
     answer(start_worker, stop_worker, trivial, payload)
+    while _workers:
+        stop_worker()

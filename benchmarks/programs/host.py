@@ -46,9 +46,29 @@ def calls(count: int) -> list[float]:
     return times
 
 
+def tensor_calls(size: int, count: int) -> list[float]:
+    """The seconds that each of `count` calls took with a tensor of `size` bytes, another one each time; this host has torch."""
+    import torch
+
+    if "plus_one" not in _functions:
+        hub = isohub.Hub(**OPTIONS)
+        _hubs.append(hub)
+        _functions["plus_one"] = _load(hub, "plus_one")
+    model = _functions["plus_one"]
+    times = []
+    for number in range(count):
+        tensor = torch.full((size // 4,), float(number))
+        start = perf_counter()
+        result = model(tensor)
+        times.append(perf_counter() - start)
+        assert result[-1].item() == number + 1
+        del tensor, result
+    return times
+
+
 def _load(hub: isohub.Hub, *names: str) -> Any:
     return hub.load(REPOSITORY, *names, source="local", trust_repo=True, verbose=False)
 
 
 if __name__ == "__main__":
-    answer(start_worker, calls)
+    answer(start_worker, calls, tensor_calls)

@@ -89,7 +89,7 @@ def measure_sent_back(place: Workplace) -> Findings:
         make_tensor = place.load(hub, "function", "make_tensor")
         shape_of = place.load(hub, "function", "shape_of")
         next_number = place.load(hub, "function", "next_number")
-        for size, label in ((12 << 10, "12 KiB"), (64 << 20, "64 MiB")):
+        for size, label, turns in ((12 << 10, "12 KiB", 200), (64 << 20, "64 MiB", 50)):
 
             def sent_back(size: int = size) -> list[float]:
                 tensor = make_tensor(size // 4)
@@ -101,7 +101,7 @@ def measure_sent_back(place: Workplace) -> Findings:
                 del tensor
                 return times
 
-            taken = take_turns({"ours": sent_back, "limit": trivial}, place.some(150))
+            taken = take_turns({"ours": sent_back, "limit": trivial}, place.some(turns))
             ours, limits = taken["ours"], taken["limit"]
             findings.lines.append(
                 Line(
