@@ -89,4 +89,5 @@ def in_unit(value: float, unit: str) -> str:
     scaled = value / _SCALES[unit]
     if unit == "1/s":
         return f"{scaled:,.0f}/s"
-    return f"{scaled:,.0f} {unit}" if abs(scaled) >= 100 else f"{scaled:.3g} {unit}"
+    name = "µs" if unit == "us" else unit
+    return f"{scaled:,.0f} {name}" if abs(scaled) >= 100 else f"{scaled:.3g} {name}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 __all__ = ["private_bytes", "resident_bytes"]
@@ -10,12 +9,17 @@ __all__ = ["private_bytes", "resident_bytes"]
 
 def private_bytes(pid: int) -> int:
     """What would be free if it ended: the pages that no other process has."""
-    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    fields = (line.split() for line in text.splitlines())
-    return sum(int(field[1]) << 10 for field in fields if field[0] in ("Private_Clean:", "Private_Dirty:"))
+    sizes = _sizes(pid)
+    return sizes["Private_Clean"] + sizes["Private_Dirty"]
 
 
 def resident_bytes(pid: int) -> int:
     """What it has in memory, shared or not."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    return _sizes(pid)["Rss"]
+
+
+def _sizes(pid: int) -> dict[str, int]:
+    # Not from statm, whose figures lag behind by some pages for each processor.
+    _, *lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    fields = (line.split() for line in lines)
+    return {field[0].rstrip(":"): int(field[1]) << 10 for field in fields}

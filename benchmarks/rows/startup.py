@@ -60,7 +60,7 @@ def measure_another_worker(place: Workplace) -> Findings:
             ),
             Line(
                 "another-worker",
-                "memory of its own",
+                "memory that only that worker has",
                 "MiB",
                 own,
                 forked_own,

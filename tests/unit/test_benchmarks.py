@@ -63,8 +63,8 @@ def test_target(target: Target, value: float, limit: float | None, met: bool, un
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
     [
-        (0.0000912, "us", "91.2 us"),
-        (0.00371, "us", "3,710 us"),
+        (0.0000912, "us", "91.2 µs"),
+        (0.00371, "us", "3,710 µs"),
         (1.5, "s", "1.5 s"),
         (29729.4, "1/s", "29,729/s"),
         (1 << 20, "MiB", "1 MiB"),
@@ -82,7 +82,7 @@ def test_a_line_without_a_target_is_neither_met_nor_missed() -> None:
     first, second = report.rows_table(lines).splitlines()[2:]
     assert (
         first
-        == "| a call | 100 us | 50 us | a socket; a note | 2.00x (1.90 to 2.10) | ≤ 1.25x | **missed** |"
+        == "| a call | 100 µs | 50 µs | a socket; a note | 2.00x (1.90 to 2.10) | ≤ 1.25x | **missed** |"
     )
     assert second == "| memory | 1 MiB |  | host 1 MiB |  |  |  |"
 
