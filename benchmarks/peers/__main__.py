@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
 
 from benchmarks import report
 from benchmarks.__main__ import RESULTS, SCRATCH, add_options, draw, workplace
 from benchmarks.companion import ROOT
-from benchmarks.findings import Findings
 from benchmarks.machine import describe_machine
 from benchmarks.peers.measuring import PEERS, PeerTimes, findings_of, measure_peer
-from benchmarks.target import in_unit
+from benchmarks.peers.tables import faster_peers, peers_table
 
 
 def main() -> int:
@@ -29,7 +27,8 @@ def main() -> int:
 
     peers = {name: PeerTimes() for name in chosen}
     for turn in range(place.some(3, quick=1)):
-        for name, times in peers.items():
+        # In the other order each time, so that nobody always follows the same one.
+        for name, times in [*peers.items()][:: -1 if turn % 2 else 1]:
             if times.error:
                 continue
             print(f"{name}, turn {turn + 1} ...", file=sys.stderr, flush=True)
@@ -43,36 +42,15 @@ def main() -> int:
     findings = findings_of(peers)
     folder = RESULTS if whole else SCRATCH / "results"
     report.save(folder / "peers.json", machine, command, findings)
-    text, about = peers_table(peers, findings), report.machine_text(machine, command)
-    (folder / "peers.md").write_text(f"{about}\n{text}")
+    text, lost = peers_table(peers, findings), faster_peers(findings)
+    about = report.machine_text(machine, command)
+    (folder / "peers.md").write_text(f"{about}\n{text}\n{lost}")
     draw(folder)
     if whole:
-        report.update_page(ROOT / "docs" / "performance.md", {"peers machine": about, "peers": text})
-    print(f"{about}\n{text}\nWritten to {folder.relative_to(ROOT)}.")
+        parts = {"peers machine": about, "peers": text, "faster peers": lost}
+        report.update_page(ROOT / "docs" / "performance.md", parts)
+    print(f"{about}\n{text}\n{lost}\nWritten to {folder.relative_to(ROOT)}.")
     return 1 if any(times.error for times in peers.values()) else 0
-
-
-def peers_table(peers: Mapping[str, PeerTimes], findings: Findings) -> str:
-    """A row for each peer, each figure with how often it has that of isohub."""
-    columns = [*dict.fromkeys(line.what for line in findings.lines)]
-    rows = []
-    for name, times in peers.items():
-        if times.error:
-            cells = [f"could not be run here: {times.error}", *([""] * (len(columns) - 1))]
-        else:
-            lines = {line.what: line for line in findings.lines if line.row == name}
-            cells = []
-            for what in columns:
-                line = lines.get(what)
-                if line is None:
-                    cells.append("given up on: over 4 s for less")
-                    continue
-                factor = line.value / line.limit if line.limit else 1.0
-                cells.append(
-                    in_unit(line.value, line.unit) + ("" if name == "isohub" else f" ({factor:.2g}x)")
-                )
-        rows.append([f"{name} {times.version}", *cells, PEERS[name]])
-    return report.table(["", *columns, "called how"], rows)
 
 
 def _parser() -> argparse.ArgumentParser:

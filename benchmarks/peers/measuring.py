@@ -29,13 +29,7 @@ PEERS = {
 """In the order of the table, with how each is called."""
 
 _HUBCONFS = Path(__file__).parent / "hubconfs"
-_TRIVIAL, _ROUND_TRIP, _FIRST, _ANOTHER = (
-    "trivial call",
-    "64 MiB there and back",
-    "first worker",
-    "another worker",
-)
-_LARGE = 64 << 20
+_SMALL, _LARGE = 8 << 10, 64 << 20
 # A payload that takes longer than this is the last one of a peer: what follows would take minutes.
 _PATIENCE_SECONDS = 4.0
 
@@ -90,12 +84,13 @@ def findings_of(peers: dict[str, PeerTimes]) -> Findings:
     for name, times in measured.items():
         ours = measured.get("isohub", times)
         for what, unit, mine, theirs in (
-            (_TRIVIAL, "us", ours.trivial, times.trivial),
-            (_ROUND_TRIP, "ms", ours.payloads.get(_LARGE, []), times.payloads.get(_LARGE, [])),
-            (_FIRST, "ms", ours.first, times.first),
-            (_ANOTHER, "ms", ours.another, times.another),
+            ("trivial call", "us", ours.trivial, times.trivial),
+            ("8 KiB there and back", "us", ours.payloads.get(_SMALL), times.payloads.get(_SMALL)),
+            ("64 MiB there and back", "ms", ours.payloads.get(_LARGE), times.payloads.get(_LARGE)),
+            ("first worker", "ms", ours.first, times.first),
+            ("another worker", "ms", ours.another, times.another),
         ):
-            if theirs:
+            if mine and theirs:
                 value, limit = statistics.median(theirs), statistics.median(mine)
                 findings.lines.append(Line(name, what, unit, value, limit, "isohub"))
         points = [(size, statistics.median(found)) for size, found in times.payloads.items()]

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import report
+from benchmarks.findings import Findings
 from benchmarks.measure import Ratio, Times, as_block, compare, quantile, take_turns
+from benchmarks.peers.measuring import PeerTimes, findings_of
+from benchmarks.peers.tables import faster_peers, peers_table
 from benchmarks.target import Line, Target, at_least, at_most, at_most_in_all, in_unit
 
 
@@ -101,3 +104,23 @@ def test_a_part_of_a_page_is_replaced_again_and_again() -> None:
 def test_a_page_without_the_part_is_left_alone() -> None:
     with pytest.raises(ValueError, match="no part 'rows'"):
         report.replace_part("# Page\n", "rows", "| a |")
+
+
+def _peers() -> dict[str, PeerTimes]:
+    ours = PeerTimes("1.0", [1e-4], [2.0], [0.1], {8 << 10: [1e-4, 3e-4]})
+    ray = PeerTimes("2.0", [2e-4], [1.0], [0.4], {8 << 10: [4e-4], 64 << 20: [1.0]})
+    return {"isohub": ours, "ray": ray, "rpyc": PeerTimes(error="OSError: no pipe")}
+
+
+def test_peers_stand_beside_isohub_and_one_that_fails_says_why() -> None:
+    peers = _peers()
+    head, _, ours, ray, rpyc = peers_table(peers, findings_of(peers)).splitlines()
+    assert head.startswith("|  | trivial call | 8 KiB there and back | first worker | another worker |")
+    assert ours.startswith("| isohub 1.0 | 100 µs | 200 µs | 2,000 ms | 100 ms |")
+    assert ray.startswith("| ray 2.0 | 200 µs (2x) | 400 µs (2x) | 1,000 ms (0.5x) | 400 ms (4x) |")
+    assert rpyc.startswith("| rpyc  | could not be run here: OSError: no pipe |  |  |  |")
+
+
+def test_what_isohub_loses_at_is_said() -> None:
+    assert "- first worker: ray (0.50x)" in faster_peers(findings_of(_peers()))
+    assert faster_peers(Findings()).startswith("In this run no peer was faster")
