@@ -1,7 +1,8 @@
 """Taking times in turns, and what is said of them.
 
 Two things that are compared are measured in small blocks, A B B A A B ..., so that the drift of a machine that others use as well
-falls on both. A ratio is that of the medians of all times. How far it spreads is told by the ratios of the single turns.
+falls on both. Two things are compared turn by turn, and their ratio is the median over the turns: a machine that changes its
+state now and then, as this kind does, would put the medians of all times together from different states.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ class Ratio:
     """How one side compares with another.
 
     Attributes:
-        value: the ratio of all times together.
-        low, high: the quartiles of the ratios of the single turns.
+        value: the median of the ratios of the single turns.
+        low, high: their quartiles.
     """
 
     value: float
@@ -90,7 +91,7 @@ def compare(
     turns = [
         statistic(mine) / statistic(theirs) for mine, theirs in zip(ours.blocks, limit.blocks, strict=True)
     ]
-    return Ratio(statistic(ours.all) / statistic(limit.all), quantile(turns, 0.25), quantile(turns, 0.75))
+    return Ratio(quantile(turns, 0.5), quantile(turns, 0.25), quantile(turns, 0.75))
 
 
 def quantile(values: Sequence[float], share: float) -> float:

@@ -80,8 +80,13 @@ class Line:
 
     @property
     def met(self) -> bool | None:
-        """Whether the target is reached; None without one."""
-        return None if self.target is None else self.target.met(self.value, self.limit)
+        """Whether the target is reached, by the ratio if there is one; None without a target."""
+        if self.target is None:
+            return None
+        value = self.value
+        if self.ratio is not None and self.limit is not None:
+            value = self.ratio.value * self.limit
+        return self.target.met(value, self.limit)
 
 
 def in_unit(value: float, unit: str) -> str:
