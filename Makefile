@@ -1,9 +1,11 @@
-# Needs Python 3.10 or newer, git and make. Everything is installed into .venv, and again only when pyproject.toml changes.
+# Needs Python 3.10 or newer, git and make. Everything is installed into .venv, and again only when pyproject.toml changes;
+# what the benchmarks need goes into .venv-bench.
 
 BIN := .venv/bin
 INSTALLED := .venv/installed
+BENCH := .venv-bench
 
-.PHONY: demo test soak check
+.PHONY: demo test soak check bench bench-peers
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -21,8 +23,18 @@ check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Some rows alone: make bench ROWS="trivial round-trip --quick". Some peers: make bench-peers PEERS="ray rpyc".
+bench: $(BENCH)/installed
+	$(BENCH)/bin/python -m benchmarks $(ROWS)
+
+bench-peers: $(BENCH)/installed
+	$(BENCH)/bin/python -m benchmarks.peers $(PEERS)
+
 # pip and not uv, because pip alone knows of the mirror that a machine's pip is configured for.
-$(INSTALLED): pyproject.toml .ci/find-python
-	@$(BIN)/python -c "" 2>/dev/null || { python="$$(.ci/find-python)" && "$$python" -m venv --clear .venv; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[images,test,lint]"
+# Without torch, as a program may be.
+$(BENCH)/installed: EXTRAS := bench
+$(INSTALLED): EXTRAS := images,test,lint
+$(INSTALLED) $(BENCH)/installed: pyproject.toml .ci/find-python
+	@$(@D)/bin/python -c "" 2>/dev/null || { python="$$(.ci/find-python)" && "$$python" -m venv --clear $(@D); }
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$(EXTRAS)]"
 	@touch $@

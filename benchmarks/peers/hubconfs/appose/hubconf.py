@@ -1,0 +1,3 @@
+"""The environment in which appose is measured."""
+
+dependencies = ["numpy", "torch", "appose"]

@@ -1,0 +1,3 @@
+"""The environment in which isolate is measured."""
+
+dependencies = ["numpy", "torch", "isolate"]

@@ -1,0 +1,3 @@
+"""The environment in which multiprocessing of the standard library is measured."""
+
+dependencies = ["numpy", "torch"]

@@ -1,0 +1,3 @@
+"""The environment in which pyisolate is measured."""
+
+dependencies = ["numpy", "torch", "pyisolate"]

@@ -1,0 +1,3 @@
+"""The environment in which ray is measured."""
+
+dependencies = ["numpy", "torch", "ray"]

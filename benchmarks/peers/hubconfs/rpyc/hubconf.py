@@ -1,0 +1,3 @@
+"""The environment in which rpyc is measured."""
+
+dependencies = ["numpy", "torch", "rpyc"]
