@@ -38,25 +38,38 @@ class Call:
         ready: whether the answer is there, and with it the other two.
         value: the result, if it came.
         fault: what was raised instead: an exception to raise, or the fields of a fault for the reader to make one of; else None.
-        on_done: called once when `ready` becomes true, by whoever read the answer.
     """
 
-    __slots__ = ("fault", "number", "on_done", "ready", "value")
+    __slots__ = ("_on_done", "fault", "number", "ready", "value")
 
     fault: Any
     value: Any
 
-    def __init__(self, number: int, on_done: Callable[[Call], None] | None = None) -> None:
+    def __init__(self, number: int) -> None:
         self.number = number
         self.ready = False
-        self.on_done = on_done
+        self._on_done: list[Callable[[Call], None]] = []
+
+    def when_done(self, tell: Callable[[Call], None]) -> None:
+        """Have `tell` called, once, by whoever reads the answer; at once if it is there."""
+        self._on_done.append(tell)
+        if self.ready:
+            self._tell()
 
     def finish(self, value: Any = None, fault: Any = None) -> None:
         self.value = value
         self.fault = fault
         self.ready = True
-        if self.on_done is not None:
-            self.on_done(self)
+        if self._on_done:
+            self._tell()
+
+    def _tell(self) -> None:
+        # Perhaps by two threads at once, of which one gets each.
+        try:
+            while True:
+                self._on_done.pop()(self)
+        except IndexError:
+            return
 
 
 class Stream:
@@ -122,8 +135,12 @@ class Calls:
         self._abandoned: set[int] = set()
         self._streams: dict[int, Stream] = {}
 
-    def open_call(self, on_done: Callable[[Call], None] | None = None) -> Call:
-        call = Call(next(self._call_numbers), on_done)
+    def __bool__(self) -> bool:
+        """Whether an answer is waited for."""
+        return bool(self._calls or self._streams)
+
+    def open_call(self) -> Call:
+        call = Call(next(self._call_numbers))
         self._calls[call.number] = call
         return call
 

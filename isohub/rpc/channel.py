@@ -17,12 +17,12 @@ from typing import Any, NoReturn
 
 from isohub.errors import CallTimeout, IsohubError, ProtocolError, StaleObject, UnsupportedValue
 from isohub.rpc.calls import Call, Calls, Stream
-from isohub.rpc.futures import Futures
+from isohub.rpc.futures import Futures, RemoteFuture
 from isohub.rpc.link import Link
 from isohub.rpc.proxy import Proxies, RemoteObject
 from isohub.rpc.raised import remote_error
 from isohub.rpc.releases import Releases
-from isohub.rpc.turns import Turns
+from isohub.rpc.turns import NOTHING, Turns
 from isohub_worker import messages
 from isohub_worker.arena import Inlet, Outlet
 from isohub_worker.codec import CannotEncode, Decoder, Encoder
@@ -36,6 +36,8 @@ __all__ = ["Channel"]
 _UNAVAILABLE = f"{Unavailable.__module__}.{Unavailable.__qualname__}"
 # What a worker had sent when it died is in the kernel by then; it takes no longer than this to arrive here.
 _DRAIN = 0.05
+# Whoever sends calls and never waits looks for their answers as often as this, so that they do not pile up.
+_LOOK_EVERY = 64
 
 
 class Channel:
@@ -71,7 +73,7 @@ class Channel:
         self._key = key
         self._log = log
         self._tail = tail
-        self._timeout = timeout
+        self.timeout = timeout
         self._kill = kill
         self._tally = [0, 0] if tally is None else tally
         self._turns = Turns(self._read)
@@ -86,7 +88,7 @@ class Channel:
             self._inlet = Inlet(os.dup(from_worker), size, on_dead=self._releases.add_block)
         self._encoder = Encoder(self._proxies.reference, self._outlet, self._inlet)
         self._decoder = Decoder(self._proxies.resolve, place=False, inlet=self._inlet)
-        self._futures = Futures(self._wait_for_future, self._error)
+        self._futures = Futures(self)
         # The word on why nothing works any more; set once, by the first that knows.
         self._violation: WireError | None = None
         self._death: Callable[[], IsohubError] | None = None
@@ -124,7 +126,7 @@ class Channel:
             ForeignObject: an argument belongs to another worker.
             ProtocolError: the worker answered nonsense, and was ended.
         """
-        return self._ask(op, target, args, kwargs, None if self._timeout is None else self._deadline())
+        return self._ask(op, target, args, kwargs, None if self.timeout is None else self._deadline())
 
     def _ask(
         self,
@@ -148,22 +150,48 @@ class Channel:
                     self._inlet.keep_apart(block)
             raise
         if call.fault is not None:
-            raise self._error(call.fault)
+            raise self.error(call.fault)
         return call.value
 
     def submit(
         self, op: str, target: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Future[Any]:
         """Like `call`, but answers at once, with a future; what cannot be sent still raises here."""
-        future: Future[Any] = Future()
-        call = self._calls.open_call(on_done=lambda done: self._futures.done(done, future))
-        self._request(call.number, op, target, args, kwargs)
-        self._futures.add(call, self._deadline())
-        return future
+        call = self.send_call(op, target, args, kwargs)
+        deadline = None if self.timeout is None else self._deadline()
+        return RemoteFuture(call, deadline, self, self._futures)
 
-    def _wait_for_future(self, call: Call, deadline: float | None) -> None:
-        if not self._turns.wait(call, deadline):
-            self._give_up(call, "submit")
+    def send_call(
+        self, op: str, target: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Call:
+        """Send a call that somebody waits for later."""
+        call = self._calls.open_call()
+        self._request(call.number, op, target, args, kwargs)
+        if call.number % _LOOK_EVERY == 0:
+            # Perhaps nobody ever waits.
+            self.look()
+        return call
+
+    def wait_for(self, call: Call, deadline: float | None) -> bool:
+        """Until `call` is answered; False if the deadline came first."""
+        if self._turns.mine or self._link.sending:
+            self._refuse()
+        return self._turns.wait(call, deadline)
+
+    @property
+    def fd(self) -> int:
+        """What becomes readable when there is something to `look` for."""
+        return self._link.fd
+
+    def look(self) -> None:
+        """Take in what has arrived, without waiting, unless another thread does."""
+        if not (self._turns.mine or self._link.sending):
+            self._turns.wait(NOTHING, 0.0)
+
+    def give_up(self, call: Call) -> None:
+        """The call's time is over: it ends with CallTimeout, unless its answer came at the last moment."""
+        if not call.ready and self._calls.abandon(call):
+            call.finish(fault=self._timed_out("submit"))
 
     def read_ahead(self, target: RemoteObject) -> None:
         """From now on `next_item` reads the items of the iterator `target` from a stream, which ends with the proxy."""
@@ -199,7 +227,7 @@ class Channel:
             return item
         if stream.fault is not None:
             fault, stream.fault = stream.fault, None
-            raise self._error(fault)
+            raise self.error(fault)
         raise StopIteration
 
     def _request(
@@ -276,7 +304,8 @@ class Channel:
             hint="pass plain values, arrays, tensors or objects of the same worker; functions stay where they are",
         )
 
-    def _error(self, fault: Any) -> BaseException:
+    def error(self, fault: Any) -> BaseException:
+        """What to raise for the fault of a call."""
         if isinstance(fault, Fault):
             if fault.type_name == _UNAVAILABLE:
                 return UnsupportedValue(f"the worker of {self.name} cannot take this: {fault.message}")
@@ -284,7 +313,7 @@ class Channel:
         return fault  # type: ignore[no-any-return]
 
     def _deadline(self) -> float | None:
-        return None if self._timeout is None else time.monotonic() + self._timeout
+        return None if self.timeout is None else time.monotonic() + self.timeout
 
     # ---- sending
 
@@ -312,9 +341,12 @@ class Channel:
         """The deadline has come; raise, unless the answer came at the last moment."""
         if isinstance(pending, Call) and not self._calls.abandon(pending):
             self._turns.wait(pending, None)
-            return
-        raise CallTimeout(
-            f"{self.name} did not answer within {self._timeout:g} s ({what})",
+        else:
+            raise self._timed_out(what)
+
+    def _timed_out(self, what: str) -> CallTimeout:
+        return CallTimeout(
+            f"{self.name} did not answer within {self.timeout:g} s ({what})",
             log=self._log,
             hint="give the Hub a longer timeout, or look into the log for what the worker does",
         )
@@ -326,16 +358,18 @@ class Channel:
             return True
         return self._link.receive(deadline, self._apply)
 
-    def _apply(self, frames: Sequence[Any]) -> None:
-        """Let what has arrived take effect."""
+    def _apply(self, frames: Sequence[Any]) -> bool:
+        """Let what has arrived take effect; whether somebody waits for more."""
         if self._violation is not None or (self._death is not None and not frames[0]):
-            return  # what a worker says that is being ended; or the word that it has ended
+            return False  # what a worker says that is being ended; or the word that it has ended
         try:
             for parts in unpack(frames):
                 self._heed(parts)
         except WireError as error:
             self._violation = error
             self._kill()
+            return False
+        return bool(self._calls)
 
     def _heed(self, parts: Sequence[Any]) -> None:
         """Let a message take effect."""
@@ -385,8 +419,13 @@ class Channel:
 
     def _take_hello(self, seconds: float) -> None:
         arrived: list[Any] = []
+
+        def take(frames: Sequence[Any]) -> bool:
+            arrived.extend(frames)
+            return False
+
         with self._turns:
-            if self._death is None and not self._link.receive(time.monotonic() + seconds, arrived.extend):
+            if self._death is None and not self._link.receive(time.monotonic() + seconds, take):
                 raise CallTimeout(
                     f"the worker of {self.name} did not start within {seconds:g} s", log=self._log
                 )

@@ -5,6 +5,7 @@ Requests leave by one and answers arrive on the other, so a thread can send whil
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -90,17 +91,31 @@ class Link:
 
     # ---- in
 
-    def receive(self, deadline: float | None, take: Callable[[Sequence[Any]], None]) -> bool:
+    @property
+    def fd(self) -> int:
+        """What becomes readable when something arrives after `receive` has taken in all there was."""
+        return int(self._inbox.get(zmq.FD))
+
+    def receive(self, deadline: float | None, take: Callable[[Sequence[Any]], bool]) -> bool:
         """Wait for a message and have `take` take in its frames; False if the deadline came first.
 
         At the end there comes one empty frame.
+
+        Args:
+            deadline: by the monotonic clock; None for none.
+            take: answers whether to go on with what else is there.
         """
         # What this waits for may be interrupted, and what follows may not: pyzmq looks for signals when it has received already.
         if not zmq_poll(self._arrivals, -1 if deadline is None else _milliseconds_until(deadline)):
             return False
         with Uninterrupted():
-            first = self._recv(zmq.NOBLOCK)
-            take((first, *self._receive_more()) if has_more(first) else (first,))
+            try:
+                while True:
+                    first = self._recv(zmq.NOBLOCK)
+                    if not take((first, *self._receive_more()) if has_more(first) else (first,)):
+                        break
+            except zmq.Again:
+                pass  # that was all
         return True
 
     def _receive_more(self) -> list[Any]:
@@ -130,4 +145,4 @@ class Link:
 
 
 def _milliseconds_until(deadline: float) -> int:
-    return int(max(0, deadline - time.monotonic()) * 1000) + 1
+    return max(0, math.ceil((deadline - time.monotonic()) * 1000))

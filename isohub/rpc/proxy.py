@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from isohub.rpc.calls import Stream
     from isohub.rpc.channel import Channel
 
-__all__ = ["Proxies", "RemoteMethod", "RemoteObject", "RemoteType", "submit"]
+__all__ = ["Proxies", "RemoteMethod", "RemoteObject", "RemoteType", "question", "submit"]
 
 # Looked up by libraries that would like to know how to treat an object. A proxy is none of what they mean, and says so
 # without asking the worker.
@@ -161,11 +161,21 @@ def submit(fn: RemoteObject, *args: Any, **kwargs: Any) -> Future[Any]:
         TypeError: `fn` is not a remote callable.
         UnsupportedValue, ForeignObject, StaleObject: as a call would, at once.
     """
+    channel, op, target, args = question(fn, args)
+    return channel.submit(op, target, args, kwargs)
+
+
+def question(fn: RemoteObject, args: tuple[Any, ...]) -> tuple[Channel, str, RemoteObject, tuple[Any, ...]]:
+    """What a call of the remote callable `fn` asks of its channel: the operation, its target and its arguments.
+
+    Raises:
+        TypeError: it is not one.
+    """
     if isinstance(fn, RemoteMethod):
-        return fn._isohub_channel.submit("method", fn._isohub_owner, (fn._isohub_method, *args), kwargs)
+        return fn._isohub_channel, "method", fn._isohub_owner, (fn._isohub_method, *args)
     if not isinstance(fn, RemoteObject) or not callable(fn):
-        raise TypeError(f"submit needs a remote callable, not {type(fn).__name__}")
-    return fn._isohub_channel.submit("call", fn, args, kwargs)
+        raise TypeError(f"this needs a remote callable, not {type(fn).__name__}")
+    return fn._isohub_channel, "call", fn, args
 
 
 class RemoteType:

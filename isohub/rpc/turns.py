@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol
 
-__all__ = ["Awaited", "Turns"]
+__all__ = ["NOTHING", "Awaited", "Turns"]
 
 
 class Awaited(Protocol):
@@ -22,11 +22,12 @@ class Awaited(Protocol):
     def ready(self) -> bool: ...
 
 
-class _Never:
+class _Nothing:
     ready = False
 
 
-_NEVER = _Never()
+#: Never ready: for who wants a turn, and waits for nothing in particular.
+NOTHING = _Nothing()
 
 
 class Turns:
@@ -83,7 +84,7 @@ class Turns:
     def __enter__(self) -> Turns:
         me = threading.get_ident()
         while self._reading.setdefault("by", me) != me:
-            self._park(_NEVER, None)
+            self._park(NOTHING, None)
         return self
 
     def __exit__(

@@ -304,7 +304,7 @@ def test_an_interrupted_call_is_dropped_and_nothing_else(python: Path, tmp_path:
 INTERRUPTED = """
     import numpy, random, signal
 
-    ended, main, failed = threading.Event(), threading.get_ident(), []
+    ready, ended, main, failed = threading.Event(), threading.Event(), threading.get_ident(), []
 
     def call():
         first, second = numpy.zeros(1000), numpy.ones(2000)
@@ -320,6 +320,7 @@ INTERRUPTED = """
 
     def interrupt():
         chance = random.Random(7)
+        ready.wait()
         for _ in range(150):
             time.sleep(chance.random() / 200)
             signal.pthread_kill(main, signal.SIGINT)
@@ -329,9 +330,12 @@ INTERRUPTED = """
     for thread in threads:
         thread.start()
     interrupts = 0
-    while not ended.is_set():
+    while True:
         try:
-            call()
+            while not ended.is_set():
+                ready.set()
+                call()
+            break
         except KeyboardInterrupt:
             interrupts += 1
         except BaseException as error:

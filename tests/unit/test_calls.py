@@ -40,7 +40,8 @@ class Opened:
             if state == "closed":
                 self.calls.close_stream(self.pending.number)
         else:
-            self.pending = self.calls.open_call(on_done=self.done.append)
+            self.pending = self.calls.open_call()
+            self.pending.when_done(self.done.append)
             if state == "abandoned":
                 assert self.calls.abandon(self.pending)
             elif state == "done":
