@@ -139,6 +139,10 @@ class Calls:
         """Whether an answer is waited for."""
         return bool(self._calls or self._streams)
 
+    def __len__(self) -> int:
+        """How many calls are waited for."""
+        return len(self._calls)
+
     def open_call(self) -> Call:
         call = Call(next(self._call_numbers))
         self._calls[call.number] = call

@@ -28,7 +28,7 @@ from isohub_worker.arena import Inlet, Outlet
 from isohub_worker.codec import CannotEncode, Decoder, Encoder
 from isohub_worker.faults import Fault, read_fault
 from isohub_worker.messages import Unavailable, WireError
-from isohub_worker.packets import pack, unpack
+from isohub_worker.packets import unpack
 
 __all__ = ["Channel"]
 
@@ -38,6 +38,8 @@ _UNAVAILABLE = f"{Unavailable.__module__}.{Unavailable.__qualname__}"
 _DRAIN = 0.05
 # Whoever sends calls and never waits looks for their answers as often as this, so that they do not pile up.
 _LOOK_EVERY = 64
+# A worker has enough to do with this many calls for each thread.
+_AHEAD = 8
 
 
 class Channel:
@@ -50,6 +52,7 @@ class Channel:
         log: where the worker's output goes.
         tail: answers the last lines of that.
         timeout: seconds that a call may take; None for no limit.
+        threads: how many calls the worker does at once.
         arena: file descriptors of this side's arena and of the worker's, and their size; None to send all in frames.
         kill: ends the worker process; called when it breaks the protocol.
         tally: where it is kept how many calls and how many streams were asked for.
@@ -64,6 +67,7 @@ class Channel:
         log: Path,
         tail: Callable[[], str],
         timeout: float | None,
+        threads: int,
         arena: tuple[int, int, int] | None,
         kill: Callable[[], None],
         tally: MutableSequence[int] | memoryview | None = None,
@@ -75,10 +79,11 @@ class Channel:
         self._tail = tail
         self.timeout = timeout
         self._kill = kill
+        self._enough = _AHEAD * threads
         self._tally = [0, 0] if tally is None else tally
         self._turns = Turns(self._read)
         self._calls = Calls()
-        self._releases = Releases(self._flush_releases)
+        self._releases = Releases(self._flush)
         self._proxies = Proxies(self, self._releases)
         self._outlet: Outlet | None = None
         self._inlet: Inlet | None = None
@@ -165,8 +170,10 @@ class Channel:
         self, op: str, target: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Call:
         """Send a call that somebody waits for later."""
+        # A worker that has enough to do gets what it cannot begin yet together with other calls.
+        hold = len(self._calls) >= self._enough
         call = self._calls.open_call()
-        self._request(call.number, op, target, args, kwargs)
+        self._request(call.number, op, target, args, kwargs, hold=hold)
         if call.number % _LOOK_EVERY == 0:
             # Perhaps nobody ever waits.
             self.look()
@@ -238,6 +245,7 @@ class Channel:
         args: tuple[Any, ...],
         kwargs: dict[str, Any] | None,
         lent: list[int] | None = None,
+        hold: bool = False,
     ) -> None:
         try:
             if self._death is not None or self._turns.mine or self._link.sending:
@@ -246,7 +254,7 @@ class Channel:
             reference = None if target is None else self._proxies.own_reference(target)
             message = [messages.REQUEST, number, op, reference, [*args], kwargs or {}, _grad_mode()]
             try:
-                self._send(message, lent)
+                self._send(message, lent, hold)
             except CannotEncode as error:
                 raise self._unsupported(error, op, args, kwargs or {}) from None
             # Numbers count up for calls and down for streams. Threads may come here in another order.
@@ -317,17 +325,26 @@ class Channel:
 
     # ---- sending
 
-    def _send(self, message: list[Any], lent: list[int] | None = None) -> None:
+    def _send(self, message: list[Any], lent: list[int] | None = None, hold: bool = False) -> None:
+        news: tuple[list[Any], ...] = ()
         if self._releases.notes:
             # What the message names cannot be among what was dropped by now.
-            released = self._encoder.encode(self._take_releases())
-            self._link.send(pack(released, self._encoder.encode(message, lent)))
+            news = (self._encoder.encode(self._take_releases()),)
+        parts = self._encoder.encode(message, lent)
+        if hold and len(parts) == 1 and not news:
+            self._link.hold(parts)
+            # If nobody reads an answer before that.
+            self._releases.request()
         else:
-            self._link.send(pack(self._encoder.encode(message, lent)))
+            self._link.send(*news, parts)
 
-    def _flush_releases(self) -> None:
-        if self._death is None and self._releases.notes:
-            self._link.send(pack(self._encoder.encode(self._take_releases())))
+    def _flush(self) -> None:
+        """Send what waits for other messages to go along, if none came."""
+        if self._death is not None:
+            return
+        if self._releases.notes:
+            self._link.send(self._encoder.encode(self._take_releases()))
+        self._link.flush()
 
     def _take_releases(self) -> list[Any]:
         objects, streams, blocks = self._releases.take()
@@ -356,7 +373,10 @@ class Channel:
         if self._death is not None:
             self._bury()
             return True
-        return self._link.receive(deadline, self._apply)
+        link = self._link
+        if link.held:
+            link.flush()
+        return link.receive(deadline, self._apply)
 
     def _apply(self, frames: Sequence[Any]) -> bool:
         """Let what has arrived take effect; whether somebody waits for more."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ import zmq.backend
 from zmq.backend import zmq_poll
 
 from isohub.rpc.interrupts import Uninterrupted
-from isohub_worker.packets import has_more
+from isohub_worker.packets import has_more, pack
 
 __all__ = ["Link"]
 
@@ -39,6 +40,9 @@ class Link:
 
     Args:
         folder: where the two endpoints are; nobody else can look into it.
+
+    Attributes:
+        held: messages that wait for others to go along.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -59,6 +63,7 @@ class Link:
         self._recv = partial(zmq.backend.Socket.recv, self._inbox)
         self._sending = threading.Lock()
         self._senders: set[int] = set()  # threads that have the lock or are about to take it, as in ``turns``
+        self.held: deque[Sequence[Any]] = deque()
         self._over = False
 
     # ---- out
@@ -68,26 +73,47 @@ class Link:
         """Whether this thread is in the middle of `send`."""
         return threading.get_ident() in self._senders
 
-    def send(self, frames: Sequence[Any]) -> None:
-        """Send what these frames hold; after `end` it goes nowhere."""
+    def send(self, *messages: Sequence[Any]) -> None:
+        """Send messages, given as their parts, after those that are held; after `end` they go nowhere."""
         me = threading.get_ident()
         self._senders.add(me)
         try:
             with self._sending:
-                while not self._over:
-                    try:
-                        if len(frames) == 1:
-                            self._send(frames[0], zmq.NOBLOCK)
-                        else:
-                            with Uninterrupted():
-                                self._outbox.send_multipart(frames, zmq.NOBLOCK)
-                    except zmq.Again:
-                        # Nobody is connected: not yet, in the worker's first instants, or not any more.
-                        self._outbox.poll(_RETRY_MS, zmq.POLLOUT)
-                    else:
-                        return
+                if self.held or len(messages) != 1:
+                    # Who is interrupted here must not take others' messages along.
+                    with Uninterrupted():
+                        self._transmit(pack(*self._take_held(), *messages))
+                else:
+                    self._transmit(pack(*messages))
         finally:
             self._senders.discard(me)
+
+    def hold(self, message: Sequence[Any]) -> None:
+        """Have a message leave with the next one that is sent, or by `flush`."""
+        self.held.append(message)
+
+    def flush(self) -> None:
+        """Send what is held."""
+        if self.held:
+            self.send()
+
+    def _take_held(self) -> list[Sequence[Any]]:
+        # One by one, since others add to it meanwhile.
+        return [self.held.popleft() for _ in range(len(self.held))]
+
+    def _transmit(self, frames: Sequence[Any]) -> None:
+        while not self._over and frames:
+            try:
+                if len(frames) == 1:
+                    self._send(frames[0], zmq.NOBLOCK)
+                else:
+                    with Uninterrupted():
+                        self._outbox.send_multipart(frames, zmq.NOBLOCK)
+            except zmq.Again:
+                # Nobody is connected: not yet, in the worker's first instants, or not any more.
+                self._outbox.poll(_RETRY_MS, zmq.POLLOUT)
+            else:
+                return
 
     # ---- in
 

@@ -48,14 +48,15 @@ class Releases:
         if stream is not None:
             self.notes.append((_STREAM, stream, 0))
         self.notes.append((_OBJECT, number, count))
-        self._request()
+        self.request()
 
     def add_block(self, offset: int) -> None:
         """Note that nobody looks at the block at `offset` any more. Safe in a finalizer."""
         self.notes.append((_BLOCK, offset, 0))
-        self._request()
+        self.request()
 
-    def _request(self) -> None:
+    def request(self) -> None:
+        """See to it that `flush` is called soon. Safe in a finalizer."""
         if not self._requested:
             self._requested = True
             _requests.put(self)

@@ -126,6 +126,7 @@ class Worker:
             log=self.log,
             tail=lambda: last_lines(self.log),
             timeout=timeout,
+            threads=threads,
             arena=(arenas[0], arenas[1], shared_memory) if arenas else None,
             kill=self._kill,
             tally=self._entry.tally,

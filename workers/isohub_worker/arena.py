@@ -22,7 +22,7 @@ import weakref
 from collections import deque
 from typing import Any, Callable
 
-from .mapping import PAGE, Mapping, whole_pages
+from .mapping import HAS_WINDOWS, PAGE, Mapping, whole_pages
 from .messages import WireError
 
 __all__ = ["SMALLEST", "Inlet", "Outlet", "Watch"]
@@ -44,7 +44,9 @@ class Outlet:
         self._lock = threading.Lock()
         self._free = [(0, size)]  # offset and size of what is free, in order
         self._used: dict[int, _Block] = {}
-        self._borrowed: set[Watch] = set()
+        self._borrowed: dict[
+            int, Watch
+        ] = {}  # by their own id: a weak reference has the hash of what it refers to
         self._returned: deque[int] = deque()  # blocks of which a borrowed view has died
 
     def put(self, address: int, size: int) -> int | None:
@@ -78,28 +80,41 @@ class Outlet:
             WireError: the receiver has no such block, or it is not as long.
         """
         with self._lock:
+            self._reclaim_returned()
             block = self._used.get(offset)
             if block is None or not block.sent or start < 0 or size <= 0 or start + size > block.size:
                 raise WireError("the peer lends %d bytes at %d of block %d" % (size, start, offset))
             block.borrowed += 1
+            alone = block.borrowed == 1
         length = whole_pages(start + size)
-        memory = self._mapping.private_view(offset, length)
-        watch = Watch(memory, self._give_back, offset, length)
-        self._borrowed.add(watch)
-        return memoryview(memory)[start : start + size], watch
+        if alone and HAS_WINDOWS:
+            memory = self._mapping.private_window(offset, length)
+            watch = Watch(memory, self._close_window, offset, length)
+        else:
+            memory = self._mapping.private_view(offset, length)
+            watch = Watch(memory, self._give_back, offset, length)
+        self._borrowed[id(watch)] = watch
+        return memoryview(memory).cast("B")[start : start + size], watch
+
+    def _close_window(self, watch: Watch) -> None:
+        self._mapping.close_window(watch.offset, watch.size)
+        self._give_back(watch)
 
     def _give_back(self, watch: Watch) -> None:
         # Runs wherever the garbage collector is, perhaps while this thread has the lock.
-        self._borrowed.discard(watch)
+        self._borrowed.pop(id(watch), None)
         self._returned.append(watch.offset)
+
+    def _reclaim_returned(self) -> None:
+        while self._returned:
+            offset = self._returned.popleft()
+            block = self._used[offset]
+            block.borrowed -= 1
+            self._reclaim(offset, block)
 
     def _take(self, size: int) -> int | None:
         with self._lock:
-            while self._returned:
-                offset = self._returned.popleft()
-                block = self._used[offset]
-                block.borrowed -= 1
-                self._reclaim(offset, block)
+            self._reclaim_returned()
             for at, (offset, available) in enumerate(self._free):
                 if available >= size:
                     if available == size:

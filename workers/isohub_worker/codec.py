@@ -14,7 +14,6 @@ raises WireError, whatever is wrong with it.
 
 from __future__ import annotations
 
-import ctypes
 import struct
 from enum import Enum
 from functools import partial
@@ -39,7 +38,7 @@ from .forms import (
 from .messages import Unavailable, WireError
 from .small_tensors import read_small, small_array, small_tensor
 from .tensor_reader import TensorReader
-from .tensor_writer import TensorWriter
+from .tensor_writer import Memory, TensorWriter
 from .tensors import TORCH, TensorArgument, address_of, is_array, is_tensor
 
 __all__ = ["CannotEncode", "Decoder", "Encoder"]
@@ -111,22 +110,22 @@ class Encoder:
             return [body]
         blocks: list[list[int] | None] = []
         buffers = []
-        for buffer in tensors.finish():
-            block = None if len(buffer) < SMALLEST else self._block(buffer, lent)
+        for memory in tensors.finish():
+            block = None if len(memory) < SMALLEST else self._block(memory, lent)
             blocks.append(block)
             if block is None:
-                buffers.append(buffer)
+                buffers.append(memory.view())
         return [body, packing.pack([tensors.table, blocks]), *buffers]
 
-    def _block(self, buffer: memoryview, lent: list[int] | None) -> list[int] | None:
-        address = ctypes.addressof(ctypes.c_char.from_buffer(buffer))
+    def _block(self, memory: Memory, lent: list[int] | None) -> list[int] | None:
+        size = len(memory)
         if lent is not None and self._inlet is not None:
-            place = self._inlet.lendable(address, len(buffer))
+            place = self._inlet.lendable(memory.start, size)
             if place is not None:
                 lent.append(place[0])
-                return [*place, len(buffer)]
-        offset = None if self._outlet is None else self._outlet.put(address, len(buffer))
-        return None if offset is None else [offset, len(buffer)]
+                return [*place, size]
+        offset = None if self._outlet is None else self._outlet.put(memory.start, size)
+        return None if offset is None else [offset, size]
 
 
 class _Packing:

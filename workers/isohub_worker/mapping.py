@@ -9,10 +9,14 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import sys
+from typing import Any
 
-__all__ = ["PAGE", "Mapping", "whole_pages"]
+__all__ = ["HAS_WINDOWS", "PAGE", "Mapping", "whole_pages"]
 
 PAGE = mmap.PAGESIZE
+#: Whether there can be windows; Python 3.7 cannot close them, and only Linux forgets what was written into them.
+HAS_WINDOWS = hasattr(mmap.mmap, "madvise") and sys.platform.startswith("linux")
 _MAP_FIXED = 0x10  # on Linux, macOS and the BSDs alike; not in the mmap module before Python 3.13
 
 
@@ -35,11 +39,26 @@ class Mapping:
             os.close(fd)
             raise
         self._fd = fd
+        self._windows: mmap.mmap | None = None
         self.base = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
 
-    def private_view(self, offset: int, size: int) -> mmap.mmap:
+    def private_view(self, offset: int, size: int) -> Any:
         """A private mapping of `size` bytes at `offset`, apart from this one; it ends with its last view."""
         return mmap.mmap(self._fd, size, flags=mmap.MAP_PRIVATE, prot=_PROT, offset=offset)
+
+    def private_window(self, offset: int, size: int) -> Any:
+        """Like `private_view`, where no other window is open; `close_window` ends it.
+
+        It is a part of one mapping of the whole file, which there is already: making one takes as long as a short call.
+        """
+        if self._windows is None:
+            self._windows = mmap.mmap(self._fd, len(self.memory), flags=mmap.MAP_PRIVATE, prot=_PROT)
+        return (ctypes.c_ubyte * size).from_buffer(self._windows, offset)
+
+    def close_window(self, offset: int, size: int) -> None:
+        """What was written into the window is gone."""
+        assert self._windows is not None
+        self._windows.madvise(mmap.MADV_DONTNEED, offset, size)
 
     def make_private(self, offset: int, size: int) -> None:
         """From here on what this process writes into these pages is its own."""

@@ -31,7 +31,9 @@ _PADDING = [bytes(-size % _BOUNDARY) for size in range(_BOUNDARY)]
 
 
 def pack(*messages: Sequence[Any]) -> Sequence[Any]:
-    """The frames for these messages, of which each has its parts, bytes or memoryviews of them."""
+    """The frames for these messages, of which each has its parts, bytes or memoryviews of them; none for none."""
+    if not messages:
+        return ()
     if len(messages) == 1 and len(messages[0]) == 1 and len(messages[0][0]) <= _LONGEST:
         return messages[0]
     numbers: list[int] = []

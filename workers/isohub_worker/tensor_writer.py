@@ -9,7 +9,7 @@ from typing import Any
 from .dtypes import TORCH_DTYPES, has_no_width, numpy_spec, torch_spec
 from .tensors import NUMPY, TORCH, address_of, dense_strides, extent, is_tensor
 
-__all__ = ["TensorWriter"]
+__all__ = ["Memory", "TensorWriter"]
 
 
 class TensorWriter:
@@ -77,19 +77,21 @@ class TensorWriter:
         self._owners.append((owner, size))
         return len(self.table) - 1
 
-    def finish(self) -> list[memoryview]:
-        """Settle which rows share memory, and return the buffers; they keep what they show alive."""
-        groups: list[_Memory] = []
+    def finish(self) -> list[Memory]:
+        """Settle which rows share memory, and return the buffers, which keep what they show alive."""
+        groups: list[Memory] = []
         for start, end, row, owner in sorted(self.spans(), key=lambda span: span[:2]):
             if not groups or start >= groups[-1].end:
-                groups.append(_Memory(start))
+                groups.append(Memory(start))
             group = groups[-1]
             group.end = max(group.end, end)
             group.owners.append(owner)
             group.rows.append(row)
             row[4] = start - group.start
             row[5] = len(groups) - 1
-        return [group.view() for group in groups]
+        for group in groups:
+            group.settle()
+        return groups
 
     def spans(self) -> list[tuple[int, int, list[Any], Any]]:
         """Where the tensors lie, from and to which address, each with its row and itself; not those without bytes."""
@@ -101,8 +103,13 @@ class TensorWriter:
         return found
 
 
-class _Memory:
-    """A span of this process's memory, the rows that look at it, and the objects that keep it alive."""
+class Memory:
+    """A span of this process's memory, the rows that look at it, and the objects that keep it alive.
+
+    Attributes:
+        start: its address.
+        end: where it ends.
+    """
 
     def __init__(self, start: int) -> None:
         self.start = start
@@ -110,10 +117,16 @@ class _Memory:
         self.rows: list[list[Any]] = []
         self.owners: list[Any] = []
 
-    def view(self) -> memoryview:
+    def __len__(self) -> int:
+        return self.end - self.start
+
+    def settle(self) -> None:
+        """There will be no other rows."""
         if len(self.rows) == 1 and self.rows[0][3] is not None and is_tensor(self.owners[0]):
             self._close_gaps(self.rows[0], self.owners[0])
-        size = self.end - self.start
+
+    def view(self) -> memoryview:
+        size = len(self)
         # Rounded up, since ctypes remembers each length that it was ever asked for; nobody looks at what is too much.
         array = (ctypes.c_ubyte * (-(-size // 4096) * 4096)).from_address(self.start)
         array._owners = self.owners  # type: ignore[attr-defined]
