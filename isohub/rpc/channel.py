@@ -22,7 +22,7 @@ from isohub.rpc.link import Link
 from isohub.rpc.proxy import Proxies, RemoteObject
 from isohub.rpc.raised import remote_error
 from isohub.rpc.releases import Releases
-from isohub.rpc.turns import NOTHING, Turns
+from isohub.rpc.turns import Turns
 from isohub_worker import messages
 from isohub_worker.arena import Inlet, Outlet
 from isohub_worker.codec import CannotEncode, Decoder, Encoder
@@ -193,7 +193,7 @@ class Channel:
     def look(self) -> None:
         """Take in what has arrived, without waiting, unless another thread does."""
         if not (self._turns.mine or self._link.sending):
-            self._turns.wait(NOTHING, 0.0)
+            self._turns.wait(_End(self), 0.0)
 
     def give_up(self, call: Call) -> None:
         """The call's time is over: it ends with CallTimeout, unless its answer came at the last moment."""
@@ -504,6 +504,17 @@ class Channel:
             f"this process is a fork of the one that loaded {self.name}; the worker serves only that one",
             hint="load it in this process",
         )
+
+
+class _End:
+    """What everybody can wait for: that nothing comes any more."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    @property
+    def ready(self) -> bool:
+        return self._channel._buried
 
 
 _channels: weakref.WeakSet[Channel] = weakref.WeakSet()

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol
 
-__all__ = ["NOTHING", "Awaited", "Turns"]
+__all__ = ["Awaited", "Turns"]
 
 
 class Awaited(Protocol):
@@ -26,8 +26,8 @@ class _Nothing:
     ready = False
 
 
-#: Never ready: for who wants a turn, and waits for nothing in particular.
-NOTHING = _Nothing()
+# For who wants a turn, and waits for nothing in particular.
+_NOTHING = _Nothing()
 
 
 class Turns:
@@ -84,7 +84,7 @@ class Turns:
     def __enter__(self) -> Turns:
         me = threading.get_ident()
         while self._reading.setdefault("by", me) != me:
-            self._park(NOTHING, None)
+            self._park(_NOTHING, None)
         return self
 
     def __exit__(

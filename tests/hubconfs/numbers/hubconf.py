@@ -25,3 +25,53 @@ def change(array):
 
 def total(array):
     return array.sum()
+
+
+_kept = []
+
+
+def keep(array):
+    """Holds it from now on, and answers how many it holds."""
+    _kept.append(array)
+    return len(_kept)
+
+
+def kept(index):
+    return _kept[index][[0, -1]].tolist()
+
+
+def change_kept(index):
+    _kept[index][0] = -1
+
+
+def drop():
+    _kept.clear()
+
+
+def look_later(array, gate):
+    """What is in it once there is a file called `gate`."""
+    import os
+    import time
+
+    while not os.path.exists(gate):
+        time.sleep(0.005)
+    return ends(array)
+
+
+def looker():
+    return look_later
+
+
+def keep_looked_at(array, gate):
+    look_later(array, gate)
+    return keep(array)
+
+
+def ends(array):
+    return array[[0, -1]].tolist()
+
+
+def row(count):
+    import numpy
+
+    return numpy.arange(count, dtype="float64")

@@ -521,6 +521,17 @@ def gate_keeper():
     return GateKeeper()
 
 
+class Items(list):
+    """A list that stays over there."""
+
+    def __call__(self):
+        return list(self)
+
+
+def items():
+    return Items()
+
+
 def sleep(seconds):
     time.sleep(seconds)
     return seconds
