@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isohub_worker.arena import Inlet, Outlet
@@ -73,6 +73,7 @@ def test_freed_neighbours_become_one_space_again() -> None:
     assert _put(outlet, bytes(_SIZE)) == 0
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 10 * _PAGE)), max_size=60))
 def test_all_space_comes_back(steps: list[tuple[bool, int]]) -> None:
     dead: list[int] = []

@@ -25,6 +25,7 @@ from msgpack import ExtType
 from .arena import SMALLEST, Inlet, Outlet, Watch
 from .forms import (
     BUILDERS,
+    LENT_TENSOR,
     METHOD,
     NO_FORM,
     OBJECT,
@@ -36,7 +37,15 @@ from .forms import (
     unhashable,
 )
 from .messages import Unavailable, WireError
-from .small_tensors import read_small, small_array, small_tensor
+from .small_tensors import (
+    head_of_array,
+    head_of_tensor,
+    lent_leaf,
+    read_lent,
+    read_small,
+    small_array,
+    small_tensor,
+)
 from .tensor_reader import TensorReader
 from .tensor_writer import Memory, TensorWriter
 from .tensors import TORCH, TensorArgument, address_of, is_array, is_tensor
@@ -47,6 +56,7 @@ __all__ = ["CannotEncode", "Decoder", "Encoder"]
 _NATIVE = frozenset({type(None), bool, float, str, bytes, list, dict})
 _INDEX = struct.Struct("<I")
 _KEPT_BUFFER = 1 << 20
+_BOUNDARY = 16
 
 Reference = Callable[[Any], "ExtType | None"]
 
@@ -93,14 +103,17 @@ class Encoder:
         try:
             packing = self._idle.pop()
         except IndexError:
-            packing = _Packing(self._reference)
+            packing = _Packing(self._reference, self._inlet)
+        packing.lent = lent
         body = packing.pack(message)
         tensors = None
-        if packing.small or packing.tensors is not None:
+        if packing.leaves or packing.tensors is not None:
             if packing.shares_memory():
                 if self._take_back is not None:
                     self._take_back()
-                packing.start(leaves=False)
+                if lent:
+                    lent.clear()
+                packing.start(with_leaves=False)
                 body = packing.pack(message)
             tensors = packing.tensors
             packing.start()
@@ -131,22 +144,24 @@ class Encoder:
 class _Packing:
     """Packs one message at a time."""
 
-    __slots__ = ("_leaves", "_packer", "_reference", "small", "tensors")
+    __slots__ = ("_inlet", "_packer", "_reference", "_with_leaves", "leaves", "lent", "tensors")
 
-    def __init__(self, reference: Reference) -> None:
+    def __init__(self, reference: Reference, inlet: Inlet | None) -> None:
         self._reference = reference
+        self._inlet = inlet
         self._packer = msgpack.Packer(default=self.default, strict_types=True, unicode_errors="surrogatepass")
+        self.lent: list[int] | None = None
         self.start()
 
-    def start(self, leaves: bool = True) -> None:
+    def start(self, with_leaves: bool = True) -> None:
         """Begin a message.
 
         Args:
-            leaves: whether small tensors may be leaves.
+            with_leaves: whether tensors may be leaves.
         """
         self.tensors: TensorWriter | None = None
-        self._leaves = leaves
-        self.small: list[Any] = []  # the tensors and arrays that have become leaves
+        self._with_leaves = with_leaves
+        self.leaves: list[Any] = []  # the tensors and arrays that have become leaves
 
     def pack(self, message: Any) -> bytes:
         try:
@@ -159,10 +174,10 @@ class _Packing:
 
     def shares_memory(self) -> bool:
         """Whether a leaf of this message shares memory with another tensor, so that it cannot be one."""
-        if not self.small or (len(self.small) == 1 and self.tensors is None):
+        if not self.leaves or (len(self.leaves) == 1 and self.tensors is None):
             return False
         spans = [] if self.tensors is None else [span[:2] for span in self.tensors.spans()]
-        for value in self.small:
+        for value in self.leaves:
             start = address_of(value)
             spans.append((start, start + value.nbytes))
         spans.sort()
@@ -181,25 +196,46 @@ class _Packing:
 
     def _form(self, value: Any) -> Any:
         if is_tensor(value):
-            leaf = small_tensor(value) if self._leaves else None
-            return self._tensor(self._writer().add_tensor(value)) if leaf is None else self._leaf(leaf, value)
+            leaf = self._leaf(value, small_tensor, head_of_tensor) if self._with_leaves else None
+            return self._tensor(self._writer().add_tensor(value)) if leaf is None else leaf
         if is_array(value):
-            leaf = small_array(value) if self._leaves else None
-            return self._tensor(self._writer().add_array(value)) if leaf is None else self._leaf(leaf, value)
+            leaf = self._leaf(value, small_array, head_of_array) if self._with_leaves else None
+            return self._tensor(self._writer().add_array(value)) if leaf is None else leaf
         if isinstance(value, TensorArgument):
             return self._tensor(_add_argument(self._writer(), value))
         if isinstance(value, Enum):
             return self._member(value.value)
         return form_of(value)
 
+    def _leaf(
+        self,
+        value: Any,
+        small: Callable[[Any], bytes | None],
+        head_of: Callable[[Any], bytes | None],
+    ) -> ExtType | None:
+        leaf, code = small(value), SMALL_TENSOR
+        if leaf is None and self.lent is not None and self._inlet is not None:
+            leaf, code = self._lent_leaf(value, head_of, self.lent, self._inlet), LENT_TENSOR
+        if leaf is None:
+            return None
+        self.leaves.append(value)
+        return ExtType(code, leaf)
+
+    def _lent_leaf(
+        self, value: Any, head_of: Callable[[Any], bytes | None], lent: list[int], inlet: Inlet
+    ) -> bytes | None:
+        head = head_of(value)
+        place = None if head is None else inlet.lendable(address_of(value), value.nbytes)
+        # What does not begin on a boundary is left to the table's reader.
+        if head is None or place is None or place[1] % _BOUNDARY:
+            return None
+        lent.append(place[0])
+        return lent_leaf(head, *place, value.nbytes)
+
     def _member(self, value: Any) -> Any:
         if type(value) is int:
             return int_form(value)
         return value if type(value) in _NATIVE else self.default(value)
-
-    def _leaf(self, leaf: bytes, value: Any) -> ExtType:
-        self.small.append(value)
-        return ExtType(SMALL_TENSOR, leaf)
 
     def _writer(self) -> TensorWriter:
         if self.tensors is None:
@@ -259,7 +295,7 @@ class Decoder:
         try:
             unpacking = self._idle.pop()
         except IndexError:
-            unpacking = _Unpacking(self._resolve)
+            unpacking = _Unpacking(self._resolve, self._borrow)
         try:
             if len(parts) > 1:
                 table, blocks = msgpack.unpackb(parts[1])
@@ -288,22 +324,30 @@ class Decoder:
                 buffers.append(next(unused))
             elif len(block) == 2 and self._inlet is not None:
                 buffers.append(self._inlet.view(*block))
-            elif len(block) == 3 and self._outlet is not None:
-                view, watch = self._outlet.borrow(*block)
-                self.borrowed.append(watch)
-                buffers.append(view)
+            elif len(block) == 3:
+                buffers.append(self._borrow(*block))
             else:
                 raise WireError("a block of an arena that is not there")
         return buffers
+
+    def _borrow(self, offset: int, start: int, size: int) -> memoryview:
+        if self._outlet is None:
+            raise WireError("a block of an arena that is not there")
+        view, watch = self._outlet.borrow(offset, start, size)
+        self.borrowed.append(watch)
+        return view
 
 
 class _Unpacking:
     """Unpacks one message at a time."""
 
-    __slots__ = ("heads", "resolve", "tensors", "unavailable", "unpack")
+    __slots__ = ("borrow", "heads", "resolve", "tensors", "unavailable", "unpack")
 
-    def __init__(self, resolve: Callable[[int, bytes], Any]) -> None:
+    def __init__(
+        self, resolve: Callable[[int, bytes], Any], borrow: Callable[[int, int, int], memoryview]
+    ) -> None:
         self.resolve = resolve
+        self.borrow = borrow
         self.tensors: TensorReader | None = None
         self.heads = 0  # of composites, which have not become values yet
         self.unavailable: Unavailable | None = None
@@ -323,6 +367,8 @@ class _Unpacking:
                 return self._tensor(payload)
             if code == SMALL_TENSOR:
                 return read_small(payload)
+            if code == LENT_TENSOR:
+                return read_lent(payload, self.borrow)
             if code in (OBJECT, METHOD):
                 return self.resolve(code, payload)
             build = BUILDERS.get(code)

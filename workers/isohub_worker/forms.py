@@ -25,6 +25,7 @@ from .tensors import is_array, is_tensor
 
 __all__ = [
     "BUILDERS",
+    "LENT_TENSOR",
     "METHOD",
     "NO_FORM",
     "NUMBER",
@@ -43,8 +44,8 @@ _TUPLE, _SET, _FROZENSET, _ORDERED, _RECORD, _SLICE, _RANGE, _IMAGE, _SIZE, _SCA
 # Leaves: Ext(kind, payload).
 _INT, _COMPLEX, _DATETIME, _DATE, _TIME, _TIMEDELTA, _DECIMAL, _UUID, _PATH, _SINGLETON = range(32, 42)
 _DTYPE, _DEVICE = range(49, 51)
-# A row of the table of tensors; and a tensor that is small enough to stand in the message itself, see ``small_tensors``.
-TENSOR, SMALL_TENSOR = 48, 51
+# A row of the table of tensors; and what needs no table: a small tensor, and one that is lent. See ``small_tensors``.
+TENSOR, SMALL_TENSOR, LENT_TENSOR = 48, 51, 52
 # What the two sides resolve for themselves: an object of the worker, or a method of one. The worker sends OBJECT as REFERENCE and
 # sometimes the description of a type; the host sends OBJECT as NUMBER, and METHOD as NUMBER and a name.
 OBJECT, METHOD = 64, 65

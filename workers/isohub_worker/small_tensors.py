@@ -1,10 +1,10 @@
-"""Small tensors and arrays that share memory with nothing else in their message: leaves that hold their own bytes.
+"""Tensors and arrays without gaps that share memory with nothing else in their message: leaves, which need no table.
 
 Most tensors of most calls are of this kind, and for them a table and a buffer cost more than the rest of the message. A leaf is::
 
     2 bytes   how long the head is, these two included; little-endian
     ...       the rest of the head, as msgpack: [framework, dtype, shape], as in ``tensors``
-    ...       the items, row by row
+    ...       the items, row by row; or where in a block of the receiver's own arena they lie, which the sender lends
 
 A process meets the same few heads again and again, so both sides remember what they have made of one.
 """
@@ -12,16 +12,26 @@ A process meets the same few heads again and again, so both sides remember what 
 from __future__ import annotations
 
 import ctypes
+import struct
 import sys
 from typing import Any, Callable, TypeVar
 
 import msgpack
 
 from .dtypes import has_no_width, installed, is_ml_dtype, numpy_dtype, numpy_spec, torch_dtype, torch_spec
+from .messages import WireError
 from .tensor_reader import TensorReader, checked_row
 from .tensors import NUMPY, TORCH, dense_strides, extent
 
-__all__ = ["read_small", "small_array", "small_tensor"]
+__all__ = [
+    "head_of_array",
+    "head_of_tensor",
+    "lent_leaf",
+    "read_lent",
+    "read_small",
+    "small_array",
+    "small_tensor",
+]
 
 # A larger one is better off with a buffer of its own.
 _SMALL = 16 * 1024
@@ -29,19 +39,36 @@ _SMALL = 16 * 1024
 _MOST_HEADS = 1000
 _array_heads: dict[Any, bytes] = {}
 _tensor_heads: dict[Any, bytes] = {}
-_makers: dict[bytes, Callable[[bytearray], Any]] = {}
+_makers: dict[bytes, Callable[[Any], Any]] = {}
+_PLACE = struct.Struct("<QQQ")
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
 
 def small_array(array: Any) -> bytes | None:
-    """The leaf of a NumPy array; None if it cannot be one."""
-    if (
-        array.nbytes > _SMALL
-        or not array.flags.c_contiguous
-        or type(array) is not sys.modules["numpy"].ndarray
-    ):
+    """The leaf of a NumPy array; None if it cannot be one, or is not small."""
+    if array.nbytes > _SMALL:
+        return None
+    head = head_of_array(array)
+    if head is None:
+        return None
+    items: bytes = array.tobytes()
+    return head + items
+
+
+def small_tensor(tensor: Any) -> bytes | None:
+    """The leaf of a tensor; None if it cannot be one, or is not small."""
+    size = tensor.numel() * tensor.element_size()
+    head = head_of_tensor(tensor) if size <= _SMALL else None
+    if head is None or not size:
+        return head
+    return head + ctypes.string_at(tensor.data_ptr(), size)
+
+
+def head_of_array(array: Any) -> bytes | None:
+    """The head of a NumPy array; None if it cannot be a leaf."""
+    if not array.flags.c_contiguous or type(array) is not sys.modules["numpy"].ndarray:
         return None
     key = (array.dtype, array.shape)
     head = _array_heads.get(key)
@@ -50,17 +77,14 @@ def small_array(array: Any) -> bytes | None:
         if type(spec) is not str or has_no_width(array.dtype) or array.dtype.metadata is not None:
             return None
         head = _remember(_array_heads, key, _head(NUMPY, spec, array.shape))
-    items: bytes = array.tobytes()
-    return head + items
+    return head
 
 
-def small_tensor(tensor: Any) -> bytes | None:
-    """The leaf of a tensor; None if it cannot be one."""
-    torch = sys.modules["torch"]
-    if tensor.layout is not torch.strided or tensor.device.type != "cpu":
+def head_of_tensor(tensor: Any) -> bytes | None:
+    """The head of a tensor; None if it cannot be a leaf."""
+    if tensor.layout is not sys.modules["torch"].strided or tensor.device.type != "cpu":
         return None
-    size = tensor.numel() * tensor.element_size()
-    if size > _SMALL or (hasattr(tensor, "is_neg") and (tensor.is_neg() or tensor.is_conj())):
+    if hasattr(tensor, "is_neg") and (tensor.is_neg() or tensor.is_conj()):
         return None
     key = (tensor.dtype, tensor.shape, tensor.stride())
     head = _tensor_heads.get(key)
@@ -69,23 +93,52 @@ def small_tensor(tensor: Any) -> bytes | None:
         if name is None or list(key[2]) != dense_strides(key[1]):
             return None
         head = _remember(_tensor_heads, key, _head(TORCH, name, tensor.shape))
-    return head + ctypes.string_at(tensor.data_ptr(), size) if size else head
+    return head
 
 
 def read_small(payload: bytes) -> Any:
-    """The tensor or array of a leaf.
+    """The tensor or array of a leaf with its items.
 
     Raises:
         WireError: it is no such leaf.
         Unavailable: nothing here can hold it.
     """
-    length = int.from_bytes(payload[:2], "little")
-    head = payload[:length]
+    head = _head_in(payload)
+    # A copy, which starts on a boundary, and which its owner may write to.
+    return _make(head, bytearray(memoryview(payload)[len(head) :]))
+
+
+def lent_leaf(head: bytes, offset: int, start: int, size: int) -> bytes:
+    """The leaf of what has this head and lies `start` bytes into the block at `offset`, `size` bytes long."""
+    return head + _PLACE.pack(offset, start, size)
+
+
+def read_lent(payload: bytes, borrow: Callable[[int, int, int], memoryview]) -> Any:
+    """The tensor or array of a leaf that `lent_leaf` has made.
+
+    Args:
+        payload: the leaf.
+        borrow: what makes a view of a place.
+
+    Raises:
+        WireError: it is no such leaf.
+        Unavailable: nothing here can hold it.
+    """
+    head = _head_in(payload)
+    if len(payload) != len(head) + _PLACE.size:
+        raise WireError("a place in a block has %d bytes" % (len(payload) - len(head)))
+    return _make(head, borrow(*_PLACE.unpack_from(payload, len(head))))
+
+
+def _head_in(payload: bytes) -> bytes:
+    return payload[: int.from_bytes(payload[:2], "little")]
+
+
+def _make(head: bytes, items: Any) -> Any:
     make = _makers.get(head)
     if make is None:
         make = _remember(_makers, head, _maker(head))
-    # A copy, which starts on a boundary, and which its owner may write to.
-    return make(bytearray(memoryview(payload)[length:]))
+    return make(items)
 
 
 def _head(framework: int, spec: str, shape: Any) -> bytes:
@@ -93,8 +146,8 @@ def _head(framework: int, spec: str, shape: Any) -> bytes:
     return (len(head) + 2).to_bytes(2, "little") + head
 
 
-def _maker(head: bytes) -> Callable[[bytearray], Any]:
-    """What makes the value from a copy of the items, and raises if there are too few of them."""
+def _maker(head: bytes) -> Callable[[Any], Any]:
+    """What makes the value from the items, in memory of its own, and raises if there are too few of them."""
     framework, spec, shape = msgpack.unpackb(head[2:])
     count = extent(shape, None) if type(shape) is list else 0
     row = checked_row([framework, spec, shape, None, 0, 0 if count else -1, None])
