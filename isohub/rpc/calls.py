@@ -126,31 +126,28 @@ class Stream:
 
 
 class Calls:
-    """All that is open on one connection."""
+    """All that is open on one connection.
+
+    Attributes:
+        open: calls that are waited for, by number.
+        streams: streams that are read, by number.
+    """
 
     def __init__(self) -> None:
         self._call_numbers = itertools.count(1)
         self._stream_numbers = itertools.count(-1, -1)
-        self._calls: dict[int, Call] = {}
+        self.open: dict[int, Call] = {}
         self._abandoned: set[int] = set()
-        self._streams: dict[int, Stream] = {}
-
-    def __bool__(self) -> bool:
-        """Whether an answer is waited for."""
-        return bool(self._calls or self._streams)
-
-    def __len__(self) -> int:
-        """How many calls are waited for."""
-        return len(self._calls)
+        self.streams: dict[int, Stream] = {}
 
     def open_call(self) -> Call:
         call = Call(next(self._call_numbers))
-        self._calls[call.number] = call
+        self.open[call.number] = call
         return call
 
     def open_stream(self) -> Stream:
         stream = Stream(next(self._stream_numbers))
-        self._streams[stream.number] = stream
+        self.streams[stream.number] = stream
         return stream
 
     def abandon(self, call: Call) -> bool:
@@ -158,24 +155,24 @@ class Calls:
         if call.number in self._abandoned:
             return True
         self._abandoned.add(call.number)
-        if self._calls.pop(call.number, None) is not None:
+        if self.open.pop(call.number, None) is not None:
             return True
         self._abandoned.discard(call.number)
         return False
 
     def close_stream(self, number: int) -> None:
         """Nobody reads this stream any more; what of it is still on its way is ignored."""
-        self._streams.pop(number, None)
+        self.streams.pop(number, None)
 
     def withdraw(self, number: int) -> None:
         """The question was never sent."""
-        self._calls.pop(number, None)
-        self._streams.pop(number, None)
+        self.open.pop(number, None)
+        self.streams.pop(number, None)
 
     def disown(self, number: int) -> None:
         """Nobody waits for what was perhaps asked."""
-        self._streams.pop(number, None)
-        call = self._calls.get(number)
+        self.streams.pop(number, None)
+        call = self.open.get(number)
         if call is not None:
             self.abandon(call)
 
@@ -192,7 +189,7 @@ class Calls:
             return self._receive_item(kind, number, rest)
         if kind not in (messages.VALUE, messages.FAULT):
             raise WireError(f"an item for call {number}, which is not a stream")
-        call = self._calls.pop(number, None)
+        call = self.open.pop(number, None)
         if call is None:
             if number not in self._abandoned:
                 raise WireError(f"an answer to call {number}, which is not open")
@@ -207,21 +204,21 @@ class Calls:
     def _receive_item(self, kind: int, number: int, rest: list[Any]) -> Stream | None:
         if kind == messages.VALUE:
             raise WireError(f"a single answer to stream {number}")
-        stream = self._streams.get(number)
+        stream = self.streams.get(number)
         if stream is None:
             return None
         if kind == messages.ITEM:
             stream.arrive(rest[0])
         else:
-            self._streams.pop(number, None)
+            self.streams.pop(number, None)
             stream.end(rest[0] if kind == messages.FAULT else None)
         return stream
 
     def fail(self, make_error: Callable[[], Exception]) -> None:
         """End everything that is open with an error of its own. Nothing is opened any more."""
-        calls, streams = list(self._calls.values()), list(self._streams.values())
-        self._calls.clear()
-        self._streams.clear()
+        calls, streams = list(self.open.values()), list(self.streams.values())
+        self.open.clear()
+        self.streams.clear()
         for call in calls:
             call.finish(fault=make_error())
         for stream in streams:

@@ -39,7 +39,7 @@ _DRAIN = 0.05
 # Whoever sends calls and never waits looks for their answers as often as this, so that they do not pile up.
 _LOOK_EVERY = 64
 # A worker has enough to do with this many calls for each thread.
-_AHEAD = 8
+_AHEAD = 16
 
 
 class Channel:
@@ -171,7 +171,7 @@ class Channel:
     ) -> Call:
         """Send a call that somebody waits for later."""
         # A worker that has enough to do gets what it cannot begin yet together with other calls.
-        hold = len(self._calls) >= self._enough
+        hold = len(self._calls.open) >= self._enough
         call = self._calls.open_call()
         self._request(call.number, op, target, args, kwargs, hold=hold)
         if call.number % _LOOK_EVERY == 0:
@@ -374,7 +374,7 @@ class Channel:
             self._bury()
             return True
         link = self._link
-        if link.held:
+        if link.held and len(self._calls.open) - len(link.held) < self._enough:
             link.flush()
         return link.receive(deadline, self._apply)
 
@@ -389,7 +389,7 @@ class Channel:
             self._violation = error
             self._kill()
             return False
-        return bool(self._calls)
+        return bool(self._calls.open or self._calls.streams)
 
     def _heed(self, parts: Sequence[Any]) -> None:
         """Let a message take effect."""

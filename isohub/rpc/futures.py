@@ -48,12 +48,7 @@ class RemoteFuture(Future[Any]):
     """
 
     def __init__(self, call: Call, deadline: float | None, answers: Answers, futures: Futures) -> None:
-        # Not the base's constructor: the condition that it makes takes as long to make as the rest of a call.
-        self._state = "PENDING"
-        self._result = None
-        self._exception: BaseException | None = None
-        self._waiters: list[Any] = []
-        self._done_callbacks: list[Any] = []
+        # Not the base's constructor: what that makes takes as long to make as the rest of a call. See __getattr__.
         self._call = call
         self._deadline = deadline
         self._answers = answers
@@ -65,7 +60,7 @@ class RemoteFuture(Future[Any]):
             raise AttributeError(name)
         with _making_conditions:
             if "_condition" not in self.__dict__:
-                self._condition = threading.Condition()
+                super().__init__()
                 self._futures.settle(self, self._call, self._deadline)
         return self._condition
 

@@ -31,6 +31,7 @@ from .dispatch import Dispatcher
 from .faults import fault_of
 from .messages import Unavailable
 from .objects import Kept, ObjectTable
+from .outbox import Outbox
 from .streams import Stream, Streams
 
 __all__ = ["Server", "watch_host"]
@@ -59,14 +60,15 @@ class Server:
     def __init__(self, boot: dict[str, Any], hubconf: ModuleType | BaseException) -> None:
         context = zmq.Context()
         self._inbox = context.socket(zmq.PULL)
-        self._outbox = context.socket(zmq.PUSH)
-        for endpoint, sock in ((boot["requests"], self._inbox), (boot["replies"], self._outbox)):
+        outbox = context.socket(zmq.PUSH)
+        for endpoint, sock in ((boot["requests"], self._inbox), (boot["replies"], outbox)):
             sock.set_hwm(0)
             sock.linger = 0
             sock.connect(endpoint)
-        # What pyzmq puts around these two checks what is known here, and takes as long as they do.
+        # What pyzmq puts around this checks what is known here, and takes as long as it does.
         self._recv = partial(zmq.backend.Socket.recv, self._inbox)
-        self._send_frame = partial(zmq.backend.Socket.send, self._outbox)
+        self._outbox = Outbox(outbox)
+        self._together = False  # whether other calls have come with the one that is done now
         self._key = boot["key"]
         self._pid = os.getpid()
         self._dispatcher = Dispatcher(hubconf, boot["arrays_as_tensors"])
@@ -82,8 +84,6 @@ class Server:
         self._decoder = Decoder(self._objects.resolve, place=True, inlet=self._inlet, outlet=self._outlet)
         self._pool = ThreadPoolExecutor(boot["threads"]) if boot["threads"] > 1 else None
         self._streams = Streams(self._step, self._pool)
-        # Encoding is inside it too: the description of a type must leave before the first message that relies on it.
-        self._sending = threading.Lock()
 
     def serve(self) -> None:
         """Serve until the process ends."""
@@ -95,8 +95,19 @@ class Server:
                 self._streams.turn()
                 continue
             frames = (first, *self._receive_more()) if packets.has_more(first) else (first,)
-            for parts in packets.unpack(frames):
-                self._handle(parts)
+            arrived = packets.unpack(frames)
+            if len(arrived) == 1:
+                self._handle(arrived[0])
+            else:
+                self._handle_together(arrived)
+
+    def _handle_together(self, arrived: Sequence[Sequence[Any]]) -> None:
+        self._together = self._pool is None
+        for parts in arrived:
+            self._handle(parts)
+        self._together = False
+        with self._outbox.lock:
+            self._outbox.flush()
 
     def _receive_more(self) -> list[Any]:
         frames: list[Any] = []
@@ -186,21 +197,19 @@ class Server:
         if os.getpid() != self._pid:
             # The repository forked, and its child came back here as if it were the worker.
             os._exit(0)
-        with self._sending:
+        # Encoding is inside it too: the description of a type must leave before the first message that relies on it.
+        with self._outbox.lock:
             try:
                 parts = self._encoder.encode(message)
             except BaseException:
                 self._objects.not_sent()
                 raise
             self._objects.sent()
+            send = self._outbox.add if self._together else self._outbox.send
             if borrowed or self._freed:
-                frames = packets.pack(*self._news_of_blocks(message, borrowed), parts)
+                send(*self._news_of_blocks(message, borrowed), parts)
             else:
-                frames = packets.pack(parts)
-            if len(frames) == 1:
-                self._send_frame(frames[0])
-            else:
-                self._outbox.send_multipart(frames)
+                send(parts)
 
     def _news_of_blocks(self, message: list[Any], borrowed: Sequence[Watch]) -> list[list[Any]]:
         """What the host must know before it knows of `message`, which is packed already, as the parts of messages."""
