@@ -1,7 +1,8 @@
 """Moments that Ctrl-C does not tear.
 
 Python handles signals between any two steps of the main thread. There a KeyboardInterrupt would leave half a message in a socket,
-or lose one that another thread waits for. So the interrupt waits for the end of the moment, which is short: nothing blocks in it.
+or lose one that another thread waits for. So the interrupt waits for the end of the moment, which is short: either nothing blocks
+in it, or an interrupt wakes what does.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from _signal import getsignal, signal  # type: ignore[import-not-found]  # what is public takes ten times as long
+from collections.abc import Callable
 from signal import SIGINT
 from types import FrameType, TracebackType
 from typing import Any
@@ -17,9 +19,16 @@ __all__ = ["Uninterrupted"]
 
 
 class Uninterrupted:
-    """A context manager for one moment; in other threads than the main one it does nothing."""
+    """A context manager for one moment; in other threads than the main one it does nothing.
 
-    __slots__ = ("_handler", "_held")
+    Args:
+        wake: called when there was an interrupt, in the main thread: it ends what blocks there.
+    """
+
+    __slots__ = ("_handler", "_held", "_wake")
+
+    def __init__(self, wake: Callable[[], None] | None = None) -> None:
+        self._wake = wake
 
     def __enter__(self) -> None:
         self._handler: Any = None
@@ -40,6 +49,8 @@ class Uninterrupted:
 
     def _hold(self, number: int, frame: FrameType | None) -> None:
         self._held = (number, frame)
+        if self._wake is not None:
+            self._wake()
 
 
 _main_thread = threading.main_thread().ident

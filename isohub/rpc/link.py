@@ -6,6 +6,7 @@ Requests leave by one and answers arrive on the other, so a thread can send whil
 from __future__ import annotations
 
 import math
+import secrets
 import threading
 import time
 from collections import deque
@@ -55,8 +56,9 @@ class Link:
             socket.set_hwm(0)
             socket.linger = 0
             socket.bind(endpoint)
-        self._wake_endpoint = f"inproc://isohub-{id(self)}"
-        self._inbox.bind(self._wake_endpoint)
+        self._own_endpoint = f"inproc://isohub-{id(self)}"
+        self._inbox.bind(self._own_endpoint)
+        self._wake_word = secrets.token_bytes(16)  # which no worker can say
         self._arrivals = [(self._inbox, int(zmq.POLLIN))]
         # What pyzmq puts around these two checks what is known here, and takes as long as they do.
         self._send = partial(zmq.backend.Socket.send, self._outbox)
@@ -131,15 +133,16 @@ class Link:
             deadline: by the monotonic clock; None for none.
             take: answers whether to go on with what else is there.
         """
-        # What this waits for may be interrupted, and what follows may not: pyzmq looks for signals when it has received already.
-        if not zmq_poll(self._arrivals, -1 if deadline is None else _milliseconds_until(deadline)):
+        if deadline is not None and not zmq_poll(self._arrivals, _milliseconds_until(deadline)):
             return False
-        with Uninterrupted():
+        # Python handles signals between any two steps of the main thread, and pyzmq looks for them when it has received already.
+        with Uninterrupted(self._wake):
             try:
-                while True:
-                    first = self._recv(zmq.NOBLOCK)
+                first = self._recv(0 if deadline is None else zmq.NOBLOCK)
+                while first != self._wake_word:
                     if not take((first, *self._receive_more()) if has_more(first) else (first,)):
                         break
+                    first = self._recv(zmq.NOBLOCK)
             except zmq.Again:
                 pass  # that was all
         return True
@@ -159,9 +162,16 @@ class Link:
     def end(self) -> None:
         """The worker is gone: nothing is sent any more, and whoever waits for a message gets an empty one."""
         self._over = True
-        with _Context.instance().socket(zmq.PUSH) as waker:
-            waker.connect(self._wake_endpoint)
-            waker.send(b"")
+        self._send_to_inbox(b"")
+
+    def _wake(self) -> None:
+        """Have `receive` wait no longer."""
+        self._send_to_inbox(self._wake_word)
+
+    def _send_to_inbox(self, frame: bytes) -> None:
+        with _Context.instance().socket(zmq.PUSH) as socket:
+            socket.connect(self._own_endpoint)
+            socket.send(frame)
 
     def close(self) -> None:
         """Close the sockets, when nobody receives any more."""
