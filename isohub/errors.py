@@ -29,6 +29,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from isohub.masking import masked
+
 __all__ = [
     "BuildError",
     "CallTimeout",
@@ -55,7 +57,7 @@ __all__ = [
 
 
 class IsohubError(Exception):
-    """The root of all errors that isohub raises.
+    """The root of all errors that isohub raises. Secrets in its texts are masked.
 
     Args:
         message: what failed, and which thing it failed on.
@@ -68,11 +70,11 @@ class IsohubError(Exception):
         self, message: str, *, tail: str | None = None, log: Path | str | None = None, hint: str | None = None
     ) -> None:
         # Not super(), which in a RemoteError may be a built-in error that is made from other arguments.
-        Exception.__init__(self, message)
-        self.message = message
-        self.tail = tail
+        self.message = masked(message)
+        Exception.__init__(self, self.message)
+        self.tail = None if tail is None else masked(tail)
         self.log = Path(log) if log is not None else None
-        self.hint = hint
+        self.hint = None if hint is None else masked(hint)
 
     def __str__(self) -> str:
         parts = [self.message]
@@ -211,7 +213,7 @@ class RemoteError(IsohubError):
     ) -> None:
         super().__init__(message, tail=tail, log=log)
         self.type_name = type_name
-        self.traceback_text = traceback_text
+        self.traceback_text = masked(traceback_text)
 
     def __str__(self) -> str:
         return self.message

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from isohub import weights
+from isohub import masking, weights
 from isohub.config import Settings
 from isohub.environ import scrubbed_environ
 from isohub.errors import ConfigError, HubClosed, HubconfError, IsohubError, RemoteError, WorkerDied
@@ -58,6 +58,7 @@ class WorkerPool:
         self._settings = settings
         self._env = dict(env)
         self._pass_env = tuple(pass_env)
+        masking.keep_secrets(self._env)
         self._pin = None if gpus is None else _pin(gpus, {*self._env, *self._pass_env})
         self._threads = threads
         self._shared_memory = -(-shared_memory // mmap.PAGESIZE) * mmap.PAGESIZE
@@ -106,6 +107,7 @@ class WorkerPool:
         ref = manifest.ref or manifest.commit[:12]
         name = f"{manifest.repo}@{ref.removeprefix('refs/heads/').removeprefix('refs/tags/')}"
         passed = {key: os.environ[key] for key in self._pass_env if key in os.environ}
+        masking.keep_secrets(passed)
         pinned = {} if self._pin is None else self._pin.variables()
         slot.use = environment.hold()
         try:

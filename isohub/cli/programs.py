@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from isohub.cli.masking import masked_url
 from isohub.cli.problem import Problem
 from isohub.config import Settings
+from isohub.masking import is_secret_name
 
 __all__ = ["git", "gpus", "pythons", "uv"]
 
 _LIMIT = 10.0
-_SECRET = re.compile(r"PASSWORD|TOKEN|SECRET|USERNAME")
 
 
 def pythons(settings: Settings) -> tuple[dict[str, Any], list[Problem]]:
@@ -73,7 +71,7 @@ def uv(settings: Settings) -> tuple[dict[str, Any], list[Problem]]:
     facts["cache"] = _answer(tool.program, "cache", "dir", environ=told.environ, folder=tool.folder)
     facts["options"] = [*told.options, *(f"--constraints {path}" for path in told.constraints)]
     facts["settings"] = {
-        name: "***" if _SECRET.search(name) else masked_url(value)
+        name: "***" if is_secret_name(name) or "USERNAME" in name else value
         for name, value in sorted(told.environ.items())
         if name.startswith("UV_") or name in ("SSL_CERT_FILE", "SSL_CERT_DIR")
     }

@@ -1,16 +1,15 @@
-"""The log of one build: every command, what it printed and how it ended, without credentials."""
+"""The log of one build: every command, what it printed and how it ended, without secrets."""
 
 from __future__ import annotations
 
-import re
 import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["BuildLog", "masked"]
+from isohub.masking import masked
 
-_USERINFO = re.compile(r"(?<=://)[^/\s'\"]+@")
+__all__ = ["BuildLog"]
 
 
 class BuildLog:
@@ -43,8 +42,3 @@ class BuildLog:
             file.seek(max(file.seek(0, 2) - 64 * 1024, 0))
             text = file.read().decode("utf-8", "replace")
         return "\n".join(text.splitlines()[-lines:])
-
-
-def masked(text: str) -> str:
-    """The text with users and passwords in URLs blotted out."""
-    return _USERINFO.sub("***@", text)

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isohub.config import Settings
-from isohub.envs.buildlog import BuildLog, masked
+from isohub.envs.buildlog import BuildLog
 from isohub.envs.process import TimedOut, exit_text, run_program
 from isohub.envs.uv_settings import UvSettings, read_uv_settings
 from isohub.errors import BuildError
+from isohub.masking import masked
 
 __all__ = ["Uv", "UvAnswer", "load_uv"]
 
@@ -28,7 +29,7 @@ _FETCHING = frozenset(
 
 @dataclass(frozen=True)
 class UvAnswer:
-    """How uv ended, and what it printed, without credentials."""
+    """How uv ended, and what it printed, without secrets."""
 
     returncode: int
     output: str
