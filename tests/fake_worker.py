@@ -92,6 +92,7 @@ ANSWERS: dict[str, Callable[[int], list[bytes]]] = {
 
 def main() -> None:
     control = socket.socket(fileno=int(sys.argv[-1]))
+    control.sendall(b"+")
     boot = json.loads(control.makefile("rb").readline().decode())
     behaviour = boot["repo_dir"].rpartition("/")[2]
     context: Any = zmq.Context()

@@ -1,8 +1,8 @@
 """Starting a worker process, ending it, and ending what it has started: the one place that knows the operating system.
 
 A worker runs as ``python -I .../isohub_worker/__main__.py serve FD``, leads a process group of its own, and holds one end of a
-control channel, on which it gets its boot record. Windows has neither process groups nor inherited descriptors: a port replaces
-the functions of this file, with a job object and a named pipe.
+control channel, on which it says that it is there and gets its boot record. Windows has neither process groups nor inherited
+descriptors: a port replaces the functions of this file, with a job object and a named pipe.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import threading
@@ -24,6 +25,8 @@ import isohub_worker
 
 __all__ = ["Process", "anonymous_file", "launch"]
 
+# The kernel's word on who has sent something: process, user and group, by the numbers that they have here.
+_CREDENTIALS = struct.Struct("3i") if hasattr(socket, "SCM_CREDENTIALS") else None
 _GUARD = Path(__file__).with_name("guard.py")
 
 
@@ -39,6 +42,36 @@ class Process:
         self._popen = popen
         self._control = control
         _processes.add(self)
+
+    def introduced(self, seconds: float) -> int | None:
+        """Wait until the worker says that it is there.
+
+        Returns:
+            The number of its process, for which the kernel stands; None if it has ended, or was asked to.
+
+        Raises:
+            TimeoutError: it says nothing.
+        """
+        self._control.settimeout(seconds)
+        try:
+            if not _CREDENTIALS:
+                return self.pid if self._control.recv(1) else None
+            word, ancillary, *_ = self._control.recvmsg(1, socket.CMSG_SPACE(_CREDENTIALS.size))
+        except OSError as error:
+            if isinstance(error, TimeoutError):
+                raise TimeoutError(f"it said nothing within {seconds:g} s") from None
+            return None
+        for level, kind, data in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS) and word:
+                return int(_CREDENTIALS.unpack(data)[0])
+        return None
+
+    def tell(self, boot: Mapping[str, Any]) -> None:
+        """Give it its boot record; see ``isohub_worker.loop``."""
+        try:
+            self._control.sendall(json.dumps(boot).encode() + b"\n")
+        except OSError:
+            pass  # it has ended, of which its exit status says why; or it is told to go already
 
     def wait(self) -> int:
         """Wait for the process to end, then end what it has started.
@@ -83,7 +116,6 @@ class Process:
 
 def launch(
     python: Path,
-    boot: Mapping[str, Any],
     *,
     environ: Mapping[str, str],
     log: int,
@@ -95,7 +127,6 @@ def launch(
     Linux kills the worker when the thread that calls this ends, so that must be a thread that stays.
 
     Args:
-        boot: the boot record; see ``isohub_worker.loop``.
         environ: all of the worker's process environment.
         log: file descriptor that its output goes to.
         inherit: file descriptors that it gets under their own numbers.
@@ -106,6 +137,8 @@ def launch(
     """
     main = Path(isohub_worker.__file__).with_name("__main__.py")
     ours, theirs = socket.socketpair()
+    if _CREDENTIALS:
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
     try:
         with theirs:
             popen = subprocess.Popen(
@@ -119,9 +152,6 @@ def launch(
                 start_new_session=True,
             )
         _guard.remember(python, popen.pid)
-        ours.sendall(json.dumps(boot).encode() + b"\n")
-    except BrokenPipeError:
-        pass  # it ended before it was told anything; its exit status says why
     except BaseException:
         ours.close()
         raise

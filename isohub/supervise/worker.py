@@ -18,6 +18,7 @@ from isohub.supervise.launch import Process, anonymous_file, launch
 from isohub.supervise.lifecycle import Event, Lifecycle, State
 from isohub.supervise.logs import last_lines, new_log
 from isohub.supervise.register import Entry
+from isohub.supervise.run_folder import require_private
 
 __all__ = ["Worker"]
 
@@ -73,8 +74,10 @@ class Worker:
         self._process: Process | None = None
         self._launch_error: OSError | None = None
         self._launched = threading.Event()
+        self._introduced = threading.Event()
         # Only the owner can enter, and the path is short, as the path of a socket must be.
         self._folder = Path(tempfile.mkdtemp(prefix="isohub-", dir=_short_temporary_folder()))
+        require_private(self._folder)
         log, self.log = new_log(logs, name)
         key = secrets.token_hex(16)
         arenas = [anonymous_file(shared_memory) for _ in range(2)] if shared_memory else []
@@ -82,7 +85,6 @@ class Worker:
         self._entry = Entry()
         arena = (arenas[0], arenas[1], shared_memory) if arenas else None
         self.channel = Channel(
-            self._folder,
             name=name,
             key=key,
             log=self.log,
@@ -92,10 +94,7 @@ class Worker:
             kill=self._kill,
             tally=self._entry.tally,
         )
-        requests, replies = self.channel.endpoints
         boot = {
-            "requests": requests,
-            "replies": replies,
             "key": key,
             "threads": threads,
             "arena": arena,
@@ -112,9 +111,9 @@ class Worker:
         )
         self._watcher.start()
         try:
-            self._launched.wait()
+            self._introduced.wait()
             self.channel.wait_for_hello(_HELLO_SECONDS)
-            # Both ends are connected. Nobody else can be from here on, and nothing is left if this process is killed.
+            # Both ends are connected, and nothing is left if this process is killed.
             shutil.rmtree(self._folder, ignore_errors=True)
             self._on(Event.READY)
             self.versions: dict[str, str | None] = self.channel.open()
@@ -161,8 +160,7 @@ class Worker:
         self, python: Path, boot: dict[str, Any], environ: Mapping[str, str], log: int, arenas: list[int]
     ) -> None:
         try:
-            self._process = launch(python, boot, environ=environ, log=log, inherit=arenas)
-            self._entry.start(self.name, self._process.pid, self._gpus, self.log)
+            self._process = launch(python, environ=environ, log=log, inherit=arenas)
         except OSError as error:
             self._launch_error = error
         finally:
@@ -170,11 +168,26 @@ class Worker:
                 os.close(fd)
             self._launched.set()
         if self._process is not None:
+            self._meet(self._process, boot)
             self.returncode = self._process.wait()
+        self._introduced.set()
         self._entry.remove()
         self._lifecycle.on(Event.EXIT)
         self.channel.die(self._obituary)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _meet(self, process: Process, boot: dict[str, Any]) -> None:
+        """Let the worker connect, and nobody else."""
+        try:
+            pid = process.introduced(_HELLO_SECONDS)
+            if pid is not None:
+                requests, replies = self.channel.admit(self._folder, pid)
+                self._entry.start(self.name, pid, self._gpus, self.log)
+                process.tell({**boot, "requests": requests, "replies": replies})
+                self._introduced.set()
+        except OSError as error:
+            self._launch_error = error
+            process.kill()
 
     def _obituary(self) -> IsohubError:
         """The error for whoever waited for this worker when it ended."""

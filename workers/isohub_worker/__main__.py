@@ -39,6 +39,9 @@ if __name__ == "__main__":
 
         smoke(*arguments)
     else:
+        from isohub_worker.parent import introduce
+
+        introduce(int(arguments[0]))
         from isohub_worker.loop import main as serve
 
         serve(*arguments)
