@@ -11,6 +11,7 @@
      |   `- EntryPointNotFound               it has no entry point of that name
      |- PythonNotFound       (RuntimeError)  no interpreter on this machine fits
      |- GpuNotFound          (RuntimeError)  there is no such GPU on this machine
+     |- SandboxError         (RuntimeError)  this machine cannot make the sandbox that was asked for
      |- ResolveError         (RuntimeError)  the requirements contradict each other or do not exist
      |- BuildError           (RuntimeError)  a step of building the environment failed
      |- HubClosed            (RuntimeError)  the Hub was closed before this call
@@ -49,6 +50,7 @@ __all__ = [
     "RemoteError",
     "RepoNotFound",
     "ResolveError",
+    "SandboxError",
     "StaleObject",
     "UnsupportedValue",
     "UntrustedRepo",
@@ -125,6 +127,10 @@ class PythonNotFound(IsohubError, RuntimeError):
 
 class GpuNotFound(IsohubError, RuntimeError):
     """There is no such GPU on this machine, or nothing that knows of it."""
+
+
+class SandboxError(IsohubError, RuntimeError):
+    """This machine cannot make the sandbox that was asked for."""
 
 
 class ResolveError(IsohubError, RuntimeError):

@@ -23,10 +23,12 @@ from typing import Any
 
 import isohub_worker
 
-__all__ = ["Process", "anonymous_file", "launch"]
+__all__ = ["PACKAGE", "Process", "anonymous_file", "launch"]
 
 # The kernel's word on who has sent something: process, user and group, by the numbers that they have here.
 _CREDENTIALS = struct.Struct("3i") if hasattr(socket, "SCM_CREDENTIALS") else None
+#: The worker's side of isohub.
+PACKAGE = Path(isohub_worker.__file__).parent
 _GUARD = Path(__file__).with_name("guard.py")
 
 
@@ -34,11 +36,12 @@ class Process:
     """A worker process, from the outside.
 
     Attributes:
-        pid: of the process, and number of its group.
+        pid: of the process or, in a sandbox, of what makes that; and number of its group.
     """
 
-    def __init__(self, popen: subprocess.Popen[bytes], control: socket.socket) -> None:
+    def __init__(self, popen: subprocess.Popen[bytes], control: socket.socket, wrapped: bool) -> None:
         self.pid = popen.pid
+        self._wrapped = wrapped
         self._popen = popen
         self._control = control
         _processes.add(self)
@@ -88,7 +91,8 @@ class Process:
         status = self._popen.wait()
         self._control.close()
         _guard.forget(self.pid)
-        return status
+        # A sandbox says so what signal has ended the worker in it.
+        return 128 - status if self._wrapped and 128 < status < 128 + signal.NSIG else status
 
     def ask_to_end(self) -> None:
         """Close the control channel, at which the worker goes."""
@@ -120,6 +124,7 @@ def launch(
     environ: Mapping[str, str],
     log: int,
     inherit: Sequence[int] = (),
+    before: Sequence[str] = (),
     cwd: Path | None = None,
 ) -> Process:
     """Start a worker with the interpreter `python`.
@@ -130,19 +135,20 @@ def launch(
         environ: all of the worker's process environment.
         log: file descriptor that its output goes to.
         inherit: file descriptors that it gets under their own numbers.
+        before: what goes before the words of its command, to run it in a sandbox.
         cwd: its working directory; None for the host's.
 
     Raises:
         OSError: the interpreter cannot be run.
     """
-    main = Path(isohub_worker.__file__).with_name("__main__.py")
+    main = PACKAGE / "__main__.py"
     ours, theirs = socket.socketpair()
     if _CREDENTIALS:
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
     try:
         with theirs:
             popen = subprocess.Popen(
-                [str(python), "-I", str(main), "serve", str(theirs.fileno())],
+                [*before, str(python), "-I", str(main), "serve", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -155,7 +161,7 @@ def launch(
     except BaseException:
         ours.close()
         raise
-    return Process(popen, ours)
+    return Process(popen, ours, wrapped=bool(before))
 
 
 def anonymous_file(size: int) -> int:

@@ -14,7 +14,8 @@ from typing import Any
 
 from isohub.errors import HubClosed, IsohubError, WorkerDied
 from isohub.rpc.channel import Channel
-from isohub.supervise.launch import Process, anonymous_file, launch
+from isohub.sandbox import Sandbox
+from isohub.supervise.launch import PACKAGE, Process, anonymous_file, launch
 from isohub.supervise.lifecycle import Event, Lifecycle, State
 from isohub.supervise.logs import last_lines, new_log
 from isohub.supervise.register import Entry
@@ -43,6 +44,7 @@ class Worker:
         arrays_as_tensors: see ``isohub_worker.dispatch``.
         timeout: seconds that a call may take; None for no limit.
         shared_memory: bytes of shared memory for large tensors, each way; 0 sends them through the sockets.
+        sandbox: what it runs in; None for nothing of the kind.
         gpus: the GPUs that `environ` pins it to, for those who ask; None if it does not.
 
     Raises:
@@ -65,6 +67,7 @@ class Worker:
         arrays_as_tensors: bool = False,
         timeout: float | None = None,
         shared_memory: int = 0,
+        sandbox: Sandbox | None = None,
         gpus: tuple[str, ...] | None = None,
     ) -> None:
         self.name = name
@@ -75,6 +78,7 @@ class Worker:
         self._launch_error: OSError | None = None
         self._launched = threading.Event()
         self._introduced = threading.Event()
+        self._introduced_as: int | None = None
         # Only the owner can enter, and the path is short, as the path of a socket must be.
         self._folder = Path(tempfile.mkdtemp(prefix="isohub-", dir=_short_temporary_folder()))
         require_private(self._folder)
@@ -103,9 +107,14 @@ class Worker:
             "hub_dir": None if hub_dir is None else str(hub_dir),
             "arrays_as_tensors": arrays_as_tensors,
         }
+        before: list[str] = []
+        if sandbox is not None:
+            os.write(log, f"isohub: {sandbox}\n".encode())
+            shown = (PACKAGE, repo_dir, prelude, self._folder)
+            before = sandbox.words(python, environ, readable=shown, hub_dir=hub_dir)
         self._watcher = threading.Thread(
             target=self._watch,
-            args=(python, boot, environ, log, arenas),
+            args=(python, before, boot, environ, log, arenas),
             name=f"isohub-watch {name}",
             daemon=True,
         )
@@ -124,7 +133,7 @@ class Worker:
     @property
     def pid(self) -> int:
         assert self._process is not None
-        return self._process.pid
+        return self._introduced_as or self._process.pid
 
     @property
     def alive(self) -> bool:
@@ -157,10 +166,16 @@ class Worker:
             self._process.kill()
 
     def _watch(
-        self, python: Path, boot: dict[str, Any], environ: Mapping[str, str], log: int, arenas: list[int]
+        self,
+        python: Path,
+        before: list[str],
+        boot: dict[str, Any],
+        environ: Mapping[str, str],
+        log: int,
+        arenas: list[int],
     ) -> None:
         try:
-            self._process = launch(python, environ=environ, log=log, inherit=arenas)
+            self._process = launch(python, environ=environ, log=log, inherit=arenas, before=before)
         except OSError as error:
             self._launch_error = error
         finally:
@@ -179,7 +194,7 @@ class Worker:
     def _meet(self, process: Process, boot: dict[str, Any]) -> None:
         """Let the worker connect, and nobody else."""
         try:
-            pid = process.introduced(_HELLO_SECONDS)
+            self._introduced_as = pid = process.introduced(_HELLO_SECONDS)
             if pid is not None:
                 requests, replies = self.channel.admit(self._folder, pid)
                 self._entry.start(self.name, pid, self._gpus, self.log)

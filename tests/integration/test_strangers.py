@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subpro
     """One that is at the door of the next worker before that is started."""
     folder = tmp_path / "door"
     folder.mkdir(mode=0o700)
-    monkeypatch.setattr(worker_module.tempfile, "mkdtemp", lambda **options: str(folder))
+    monkeypatch.setattr(tempfile, "mkdtemp", lambda **options: str(folder))
     process = subprocess.Popen(
         [sys.executable, "-c", STRANGER, str(folder), str(tmp_path / "over")],
         stdout=subprocess.PIPE,
@@ -98,7 +99,7 @@ def test_the_worker_finds_a_folder_that_only_its_user_can_enter(
     folder = tmp_path / "open"
     folder.mkdir()
     folder.chmod(0o755)
-    monkeypatch.setattr(worker_module.tempfile, "mkdtemp", lambda **options: str(folder))
+    monkeypatch.setattr(tempfile, "mkdtemp", lambda **options: str(folder))
     with (
         pytest.raises(OSError, match="only this user can enter"),
         start(python, "misbehaving", tmp_path / "logs"),
@@ -111,7 +112,7 @@ def test_sockets_fit_below_a_deep_folder(
 ) -> None:
     deep = tmp_path.joinpath(*["a-folder-with-a-long-name"] * 6)
     deep.mkdir(parents=True)
-    monkeypatch.setattr(worker_module.tempfile, "tempdir", str(deep))
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
     with start(python, "misbehaving", tmp_path / "logs") as remote:
         assert remote.load("same", 3) == 3
 
