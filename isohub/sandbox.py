@@ -14,6 +14,7 @@ import functools
 import glob
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -23,7 +24,7 @@ from pathlib import Path
 from isohub.config import Settings
 from isohub.errors import ConfigError, SandboxError
 
-__all__ = ["Sandbox", "bubblewrap", "sandbox_of"]
+__all__ = ["Sandbox", "bubblewrap", "end_inside", "sandbox_of"]
 
 _ALONE = (
     *("--die-with-parent", "--cap-drop", "ALL"),
@@ -81,8 +82,7 @@ class Sandbox:
     ) -> list[str]:
         """What goes before the words of a command, so that it runs in the sandbox; nothing where there is none.
 
-        The process gets all file descriptors that bubblewrap gets. What bubblewrap exits with is its exit status, or 128 and the
-        number of the signal that ended it.
+        The process gets all file descriptors that bubblewrap gets. How it ends, `end_inside` tells.
 
         Args:
             python: the interpreter of an environment.
@@ -175,6 +175,14 @@ def bubblewrap(*, network: bool = False) -> tuple[Path | None, str]:
         said = done.stderr.decode("utf-8", "replace").strip() or f"exit status {done.returncode}"
         return None, f"{program} cannot make a sandbox here: {said}"
     return program, ""
+
+
+def end_inside(returncode: int) -> int:
+    """How a process in a sandbox ended, from what bubblewrap ended with: its exit status, or minus the signal that killed it.
+
+    Of a signal there is only the shell's way to say it, so a process that exits with such a status by itself is taken for killed.
+    """
+    return 128 - returncode if 128 < returncode < 128 + signal.NSIG else returncode
 
 
 def _show(places: dict[Path, tuple[str, ...]], path: Path, how: str) -> None:

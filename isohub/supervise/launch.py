@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import isohub_worker
+from isohub.sandbox import end_inside
 
 __all__ = ["PACKAGE", "Process", "anonymous_file", "launch"]
 
@@ -91,8 +92,7 @@ class Process:
         status = self._popen.wait()
         self._control.close()
         _guard.forget(self.pid)
-        # A sandbox says so what signal has ended the worker in it.
-        return 128 - status if self._wrapped and 128 < status < 128 + signal.NSIG else status
+        return end_inside(status) if self._wrapped else status
 
     def ask_to_end(self) -> None:
         """Close the control channel, at which the worker goes."""

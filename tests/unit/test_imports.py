@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "hub": "errors config progress sources envs entry_points pool pruning cache upkeep",
     "default": "hub",
     "weights": "errors config download default",
-    "cli": "errors masking config disk progress pruning envs cache upkeep hub default",
+    "cli": "errors masking config sandbox disk progress pruning envs cache upkeep hub default",
 }
 # What the public names are gathered from, by whoever is above.
 PUBLIC = {"isohub", "isohub.__init__"}
