@@ -20,6 +20,7 @@ check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python .ci/audit $(BIN)/pip-audit
 
 # pip and not uv, because pip alone knows of the mirror that a machine's pip is configured for.
 $(INSTALLED): pyproject.toml .ci/find-python

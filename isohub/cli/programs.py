@@ -13,8 +13,9 @@ from typing import Any
 from isohub.cli.problem import Problem
 from isohub.config import Settings
 from isohub.masking import is_secret_name
+from isohub.sandbox import bubblewrap
 
-__all__ = ["git", "gpus", "pythons", "uv"]
+__all__ = ["git", "gpus", "pythons", "sandbox", "uv"]
 
 _LIMIT = 10.0
 
@@ -89,6 +90,23 @@ def git() -> tuple[dict[str, Any], list[Problem]]:
         what = f"{program} does not run" if program else "there is no git on PATH"
         return {"path": program, "version": None}, [Problem(what, "install it if you need --source git")]
     return {"path": program, "version": version}, []
+
+
+def sandbox(settings: Settings) -> tuple[dict[str, Any], list[Problem]]:
+    """bubblewrap, which only ``sandbox=`` needs, and whether it can make a sandbox here."""
+    program, reason = bubblewrap()
+    facts = {
+        "path": None if program is None else str(program),
+        "version": None if program is None else _answer(program, "--version"),
+        "works": program is not None,
+        "reason": reason or None,
+        "asked_for": settings.sandbox,
+    }
+    if program is not None or settings.sandbox is None:
+        return facts, []
+    do = 'install bubblewrap and let users make namespaces; sandbox="auto" goes without'
+    what = f"the settings ask for a sandbox ({settings.sandbox}), and {reason}"
+    return facts, [Problem(what, do, fatal=settings.sandbox != "auto")]
 
 
 def gpus() -> tuple[list[dict[str, Any]], list[Problem]]:
