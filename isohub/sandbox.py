@@ -43,6 +43,8 @@ _DEVICES = ("/dev/nvidia*", "/dev/dri", "/dev/kfd")
 _READ = "SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE CUDA_HOME CUDA_PATH ROCM_HOME ROCM_PATH".split()
 # Variables that name folders which are not there.
 _ELSEWHERE = "TMP TEMP XDG_CACHE_HOME XDG_CONFIG_HOME XDG_DATA_HOME XDG_RUNTIME_DIR".split()
+# They may have passwords in them, and lead nowhere.
+_PROXIES = "HTTP_PROXY HTTPS_PROXY ALL_PROXY http_proxy https_proxy all_proxy".split()
 _TRIAL_SECONDS = 20.0
 
 
@@ -103,11 +105,9 @@ class Sandbox:
             # Whatever names it, the home folder does not come in by accident.
             if not home.is_relative_to(path):
                 _show(places, path, "--ro-bind")
-        for path, may in _weights(environ, hugging_face, hub_dir):
-            with suppress(OSError):
-                path.mkdir(parents=True, exist_ok=True)
+        for path, how in _weights(environ, hugging_face, hub_dir):
             if path.is_dir():
-                _show(places, path, may)
+                _show(places, path, how)
         for path in self.readable:
             _show(places, path, "--ro-bind")
         for path in (*writable, *self.writable):
@@ -116,12 +116,13 @@ class Sandbox:
         # What is below comes after what it is in.
         for path, operation in sorted(places.items(), key=lambda item: len(item[0].parts)):
             words += [*operation, str(path)]
-        words += ["--proc", "/proc", "--dev", "/dev"]
+        words += ["--proc", "/proc", *_machine_switches(), "--dev", "/dev"]
         for device in (found for pattern in _DEVICES for found in glob.glob(pattern)):  # noqa: PTH207 - a pattern of files
             words += ["--dev-bind", device, device]
         words += ["--remount-ro", "/"]
         words += ["--setenv", "TMPDIR", "/tmp", "--setenv", "HF_HOME", str(hugging_face)]
-        return [*words, *(word for name in _ELSEWHERE for word in ("--unsetenv", name)), "--"]
+        unset = [*_ELSEWHERE, *(() if self.network else _PROXIES)]
+        return [*words, *(word for name in unset for word in ("--unsetenv", name)), "--"]
 
 
 def sandbox_of(settings: Settings) -> Sandbox | None:
@@ -199,6 +200,17 @@ def _system() -> Iterator[Path]:
             yield path
 
 
+def _machine_switches() -> Iterator[str]:
+    """What in ``/proc`` is of the machine and not of a process. Root may write it without any capability, so nobody may."""
+    for entry in os.scandir("/proc"):
+        if (
+            not entry.name.isdigit()
+            and not entry.is_symlink()
+            and (entry.is_dir() or os.access(entry, os.W_OK))
+        ):
+            yield from ("--ro-bind", entry.path, entry.path)
+
+
 def _named(environ: Mapping[str, str]) -> Iterator[Path]:
     """What variables name that a process has to read."""
     lists = environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
@@ -231,18 +243,24 @@ def _hugging_face(environ: Mapping[str, str], home: Path) -> Path:
 def _weights(
     environ: Mapping[str, str], hugging_face: Path, hub_dir: Path | None
 ) -> Iterator[tuple[Path, str]]:
-    """The caches of weights.
+    """The caches of weights, made if need be, so that the first weights are kept like all others.
 
     torch.hub runs what lies beside the checkpoints, so that can only be read. Tokens lie beside Hugging Face's caches, so
     nothing but the caches is there.
     """
+
+    def made(path: Path) -> Path:
+        with suppress(OSError):
+            path.mkdir(parents=True, exist_ok=True)
+        return path
+
     torch = Path(environ["TORCH_HOME"]) if environ.get("TORCH_HOME") else None
     if torch is not None:
-        yield torch, "--bind"
+        yield made(torch), "--bind"
     for hub in (hub_dir, torch / "hub" if torch is not None else None):
         if hub is not None:
-            yield hub, "--ro-bind"
-            yield hub / "checkpoints", "--bind"
-    yield Path(environ.get("HF_HUB_CACHE") or hugging_face / "hub"), "--bind"
+            yield made(hub), "--ro-bind"
+            yield made(hub / "checkpoints"), "--bind"
+    yield made(Path(environ.get("HF_HUB_CACHE") or hugging_face / "hub")), "--bind"
     for name in ("xet", "datasets"):
         yield hugging_face / name, "--bind"

@@ -76,6 +76,12 @@ def test_it_writes_neither_its_environment_nor_its_repository_nor_the_system(
     assert not (HUBCONFS / "hostile" / "mine.py").exists()
 
 
+def test_nothing_of_the_machine_can_be_written(remote: Remote) -> None:
+    """Not by root either, who may write many of the kernel's switches without any capability."""
+    assert remote.load("writable", ["/"], ["/proc", "/dev", "/tmp"]) == []
+    assert remote.load("writable", ["/proc"], [f"/proc/{pid}" for pid in remote.load("processes")]) == []
+
+
 def test_it_does_not_get_at_what_lies_beside_its_log(remote: Remote, home: Path) -> None:
     listed, written = remote.load("reopen_standard_output", str(remote.worker.log.parent / "other.log"))
     assert not listed[0]
@@ -147,6 +153,7 @@ def test_it_gets_the_same_variables_as_without_and_none_that_name_what_is_not_th
     python: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "swordfish")
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:swordfish@proxy:3128")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     environ = scrubbed_environ({"MORE": "given"})
     with start(python, "hostile", tmp_path / "logs", sandbox=Sandbox(PROGRAM), environ=environ) as remote:
@@ -154,6 +161,7 @@ def test_it_gets_the_same_variables_as_without_and_none_that_name_what_is_not_th
     assert seen["MORE"] == "given"
     assert seen["HOME"] == str(home)
     assert seen["TMPDIR"] == "/tmp"
+    assert "swordfish" not in str(seen)
     assert not {"HF_TOKEN", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME"} & set(seen)
 
 

@@ -52,6 +52,19 @@ def write_link():
     return _could(_write, msgpack.__file__)
 
 
+def writable(roots, without):
+    """What lies below and is no scratch folder or cache that could be written. Nothing is: the machine is a real one."""
+    without = {*without, os.path.expanduser("~")}
+    found = []
+    for root in roots:
+        for parent, folders, files in os.walk(root):
+            folders[:] = [name for name in folders if os.path.join(parent, name) not in without]
+            for path in (parent, *(os.path.join(parent, name) for name in files)):
+                if not os.path.islink(path) and os.access(path, os.W_OK):
+                    found.append(path)
+    return found[:20]
+
+
 def reopen_standard_output(path):
     """By the name that the system has for each open file: its log is its own, whatever lies beside it is not."""
     log = os.readlink("/proc/self/fd/1")
