@@ -32,11 +32,13 @@ _ALONE = (
 )
 _NO_NETWORK = ("--unshare-net",)
 _SYSTEM = "/usr /bin /sbin /lib /lib32 /lib64 /libx32 /nix/store /gnu/store /opt/rocm /opt/cuda /run/opengl-driver /sys".split()
-# No keys, no passwords, and nothing that says how other programs are set up.
+# No keys, no passwords, and nothing that says how other programs are set up. Each of them costs a start some time.
 _ETC = """
-    alternatives crypto-policies fonts gai.conf glvnd group host.conf hosts ld.so.cache ld.so.conf ld.so.conf.d locale.alias
-    localtime magic magic.mime mime.types networks nsswitch.conf OpenCL os-release passwd pki/ca-trust/extracted pki/tls/certs
-    pki/tls/cert.pem protocols resolv.conf rpc services ssl/cert.pem ssl/certs ssl/openssl.cnf terminfo timezone vulkan
+    alternatives fonts glvnd group hosts ld.so.cache localtime mime.types nsswitch.conf OpenCL os-release passwd vulkan
+""".split()
+_ETC_OF_NETWORKS = """
+    crypto-policies gai.conf host.conf pki/ca-trust/extracted pki/tls/certs pki/tls/cert.pem protocols resolv.conf services
+    ssl/cert.pem ssl/certs ssl/openssl.cnf
 """.split()
 _DEVICES = ("/dev/nvidia*", "/dev/dri", "/dev/kfd")
 # Variables that name what such a process needs to read.
@@ -101,7 +103,12 @@ class Sandbox:
         for path in (Path("/tmp"), home):
             if path != Path("/"):
                 places[path] = ("--tmpfs",)
-        for path in (*_system(), *_named(environ), *_interpreter(python), *filter(None, readable)):
+        for path in (
+            *_system(self.network),
+            *_named(environ),
+            *_interpreter(python),
+            *filter(None, readable),
+        ):
             # Whatever names it, the home folder does not come in by accident.
             if not home.is_relative_to(path):
                 _show(places, path, "--ro-bind")
@@ -112,10 +119,7 @@ class Sandbox:
             _show(places, path, "--ro-bind")
         for path in (*writable, *self.writable):
             _show(places, path, "--bind")
-        words = [str(self.program), *_ALONE, *(() if self.network else _NO_NETWORK)]
-        # What is below comes after what it is in.
-        for path, operation in sorted(places.items(), key=lambda item: len(item[0].parts)):
-            words += [*operation, str(path)]
+        words = [str(self.program), *_ALONE, *(() if self.network else _NO_NETWORK), *_mounts(places)]
         words += ["--proc", "/proc", *_machine_switches(), "--dev", "/dev"]
         for device in (found for pattern in _DEVICES for found in glob.glob(pattern)):  # noqa: PTH207 - a pattern of files
             words += ["--dev-bind", device, device]
@@ -194,20 +198,39 @@ def _show(places: dict[Path, tuple[str, ...]], path: Path, how: str) -> None:
         places[Path(os.path.abspath(path))] = (how, str(real))  # noqa: PTH100 - links stay links
 
 
-def _system() -> Iterator[Path]:
-    for path in (*map(Path, _SYSTEM), *(Path("/etc", name) for name in _ETC)):
+def _mounts(places: Mapping[Path, tuple[str, ...]]) -> Iterator[str]:
+    """The words for the places: what is below comes after what it is in, and what is there by then is not mounted again."""
+    done: dict[Path, tuple[str, ...]] = {}
+    for path, operation in sorted(places.items(), key=lambda item: len(item[0].parts)):
+        above = next((parent for parent in path.parents if parent in done), None)
+        how, *source = operation
+        if source == [str(path)] and above is not None and done[above] == (how, str(above)):
+            continue
+        done[path] = operation
+        if (
+            how == "--ro-bind"
+            and above is None
+            and path.is_symlink()
+            and Path(source[0]).is_relative_to("/usr")
+        ):
+            operation = ("--symlink", source[0])
+        yield from (*operation, str(path))
+
+
+def _system(network: bool) -> Iterator[Path]:
+    names = (*_ETC, *(_ETC_OF_NETWORKS if network else ()))
+    for path in (*map(Path, _SYSTEM), *(Path("/etc", name) for name in names)):
         if path.exists():
             yield path
 
 
 def _machine_switches() -> Iterator[str]:
-    """What in ``/proc`` is of the machine and not of a process. Root may write it without any capability, so nobody may."""
+    """What in ``/proc`` is of the machine and not of a process. Root may write it without any capability, so there nobody may."""
+    if os.geteuid() != 0:
+        return
     for entry in os.scandir("/proc"):
-        if (
-            not entry.name.isdigit()
-            and not entry.is_symlink()
-            and (entry.is_dir() or os.access(entry, os.W_OK))
-        ):
+        ours = entry.is_dir() or entry.stat().st_mode & 0o222
+        if ours and not entry.name.isdigit() and not entry.is_symlink():
             yield from ("--ro-bind", entry.path, entry.path)
 
 
