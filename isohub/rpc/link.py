@@ -6,6 +6,7 @@ Requests leave by one and answers arrive on the other, so a thread can send whil
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -36,21 +37,15 @@ class Link:
     """Sockets that wait for a worker to connect.
 
     Any thread may send; one at a time may receive.
-
-    Args:
-        folder: where the two endpoints are; nobody else can look into it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.requests = f"ipc://{folder / 'q'}"
-        self.replies = f"ipc://{folder / 'a'}"
+    def __init__(self) -> None:
         context = _Context.instance()
         self._outbox = context.socket(zmq.PUSH)
         self._inbox = context.socket(zmq.PULL)
-        for socket, endpoint in ((self._outbox, self.requests), (self._inbox, self.replies)):
+        for socket in (self._outbox, self._inbox):
             socket.set_hwm(0)
             socket.linger = 0
-            socket.bind(endpoint)
         self._wake_endpoint = f"inproc://isohub-{id(self)}"
         self._inbox.bind(self._wake_endpoint)
         self._arrivals = [(self._inbox, int(zmq.POLLIN))]
@@ -60,6 +55,31 @@ class Link:
         self._sending = threading.Lock()
         self._senders: set[int] = set()  # threads that have the lock or are about to take it, as in ``turns``
         self._over = False
+
+    def admit(self, folder: Path, pid: int) -> tuple[str, str]:
+        """Let the process `pid` connect, before anything is sent or received.
+
+        On Linux the kernel says who connects, and nobody else can: of requests, each peer would get its share. Elsewhere it is
+        the folder that keeps others out.
+
+        Args:
+            folder: where the two endpoints are; nobody else can look into it.
+
+        Returns:
+            The endpoint of requests, and that of replies.
+
+        Raises:
+            OSError: they cannot be made there.
+        """
+        endpoints = f"ipc://{folder / 'q'}", f"ipc://{folder / 'a'}"
+        for socket, endpoint in zip((self._outbox, self._inbox), endpoints, strict=True):
+            try:
+                if sys.platform.startswith("linux"):
+                    socket.setsockopt(zmq.IPC_FILTER_PID, pid)
+                socket.bind(endpoint)
+            except zmq.ZMQError as error:
+                raise OSError(error.errno, f"cannot listen at {endpoint}: {error.strerror}") from error
+        return endpoints
 
     # ---- out
 
