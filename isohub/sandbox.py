@@ -125,6 +125,8 @@ class Sandbox:
             words += ["--dev-bind", device, device]
         words += ["--remount-ro", "/"]
         words += ["--setenv", "TMPDIR", "/tmp", "--setenv", "HF_HOME", str(hugging_face)]
+        if torch := _torch(environ):
+            words += ["--setenv", "TORCH_HOME", str(torch)]
         unset = [*_ELSEWHERE, *(() if self.network else _PROXIES)]
         return [*words, *(word for name in unset for word in ("--unsetenv", name)), "--"]
 
@@ -204,8 +206,11 @@ def _mounts(places: Mapping[Path, tuple[str, ...]]) -> Iterator[str]:
     for path, operation in sorted(places.items(), key=lambda item: len(item[0].parts)):
         above = next((parent for parent in path.parents if parent in done), None)
         how, *source = operation
-        if source == [str(path)] and above is not None and done[above] == (how, str(above)):
-            continue
+        if above is not None and done[above][0] != "--tmpfs":
+            if source == [str(path)] and done[above] == (how, str(above)):
+                continue
+            if source != [str(path)]:
+                continue  # the link is there, and what it leads to is mounted by its own name
         done[path] = operation
         if (
             how == "--ro-bind"
@@ -263,6 +268,10 @@ def _hugging_face(environ: Mapping[str, str], home: Path) -> Path:
     return Path(environ.get("HF_HOME") or cache / "huggingface").absolute()
 
 
+def _torch(environ: Mapping[str, str]) -> Path | None:
+    return Path(environ["TORCH_HOME"]).absolute() if environ.get("TORCH_HOME") else None
+
+
 def _weights(
     environ: Mapping[str, str], hugging_face: Path, hub_dir: Path | None
 ) -> Iterator[tuple[Path, str]]:
@@ -277,9 +286,10 @@ def _weights(
             path.mkdir(parents=True, exist_ok=True)
         return path
 
-    torch = Path(environ["TORCH_HOME"]) if environ.get("TORCH_HOME") else None
+    torch = _torch(environ)
     if torch is not None:
-        yield made(torch), "--bind"
+        # A link that can be written could be made to lead elsewhere.
+        yield made(torch), "--ro-bind" if (torch / "hub").is_symlink() else "--bind"
     for hub in (hub_dir, torch / "hub" if torch is not None else None):
         if hub is not None:
             yield made(hub), "--ro-bind"

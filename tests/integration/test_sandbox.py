@@ -227,7 +227,25 @@ def test_caches_of_weights_are_shared_and_what_torch_hub_runs_is_not(remote: Rem
     (hugging_face / "token").write_text("hf_secret")
     for path in (torch / "hub" / "owner_repo_main" / "hubconf.py", torch / "hub" / "trusted_list"):
         assert not _kept(remote, path), path
+    assert remote.load("relink", str(torch / "hub"))[0] is False
     assert remote.load("read", str(hugging_face / "token"))[0] is False
+
+
+def test_caches_may_be_links(python: Path, home: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    for name in ("cache/torch", "hub", "checkpoints"):
+        (disk / name).mkdir(parents=True)
+    (home / ".cache").symlink_to(disk / "cache")
+    torch = home / ".cache" / "torch"
+    (torch / "hub").symlink_to(disk / "hub")
+    (disk / "hub" / "checkpoints").symlink_to(disk / "checkpoints")
+    with start(python, "hostile", tmp_path / "logs", sandbox=Sandbox(PROGRAM)) as remote:
+        assert remote.load("keep", str(torch / "hub" / "checkpoints" / "w.pth"))[0]
+        for path in (torch / "hub" / "x.py", torch / "x", disk / "hub" / "x.py"):
+            assert remote.load("write", str(path))[0] is False, path
+        assert remote.load("relink", str(torch / "hub"))[0] is False
+    assert (disk / "checkpoints" / "w.pth").read_text() == "mine\n"
+    assert (torch / "hub").resolve() == disk / "hub"
 
 
 def _kept(remote: Remote, path: Path) -> bool:

@@ -128,6 +128,16 @@ def keep(path):
     return write(path)
 
 
+def relink(path):
+    """Have a link, or a folder, lead elsewhere."""
+
+    def try_it():
+        os.rename(path, path + ".old")
+        os.symlink("/tmp", path)
+
+    return _could(try_it)
+
+
 def devices():
     return sorted(os.listdir("/dev"))
 
