@@ -65,6 +65,15 @@ def test_it_reads_nothing_that_is_not_let_through(remote: Remote, home: Path, tm
     assert remote.load("folder", str(Path(__file__).parent))[0] is False
 
 
+def test_a_variable_does_not_let_the_home_folder_in(python: Path, home: Path, tmp_path: Path) -> None:
+    (tmp_path / "libraries").mkdir()
+    libraries = f"{home}:{tmp_path / 'libraries'}:relative"
+    environ = scrubbed_environ({"LD_LIBRARY_PATH": libraries, "CUDA_HOME": "/"})
+    with start(python, "hostile", tmp_path / "logs", sandbox=Sandbox(PROGRAM), environ=environ) as remote:
+        assert remote.load("read", str(home / ".ssh" / "id_ed25519"))[0] is False
+        assert remote.load("folder", str(tmp_path / "libraries")) == (True, [])
+
+
 def test_it_writes_neither_its_environment_nor_its_repository_nor_the_system(
     remote: Remote, python: Path
 ) -> None:
