@@ -262,7 +262,7 @@ class Builder:
         )
 
     def _finish(self, folder: EnvironmentFolder, resolved: Resolved, description: Description) -> Built:
-        shutil.copyfile(self._log.path, folder.log)
+        shutil.copy(self._log.path, folder.log)
         write_record(folder, self._tree.path)
         pin, now = self._tree.pin, time.time()
         manifest = Manifest(

@@ -135,6 +135,7 @@ def test_the_first_import_is_in_the_sandbox_too(here: Path) -> None:
         built = (environment.path / "build.log").read_text()
         tried = hub.load(here / "repo", "tried", source="local", verbose=False)
     assert f"isohub: in a sandbox of {PROGRAM}, without network" in built
+    assert (environment.path / "build.log").stat().st_mode & 0o077 == 0
     nothing = {"reads": False, "writes environment": False, "writes home": True}
     assert (
         f"while importing { {'reads': False, 'writes home': True, 'builds': True, 'writes environment': False} }"
