@@ -22,6 +22,7 @@ check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python .ci/audit $(BIN)/pip-audit
 
 # Some rows alone: make bench ROWS="trivial round-trip --quick". Some peers: make bench-peers PEERS="ray rpyc".
 bench: $(BENCH)/installed

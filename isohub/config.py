@@ -34,6 +34,10 @@ class Settings:
         python: which interpreter environments get: a version, a range or a path; None leaves it to isohub.
         install_python: let uv install an interpreter that is needed and not on this machine.
         timeout: seconds that a call may take; None for no limit.
+        sandbox: "bwrap" runs strangers' code in a sandbox, "auto" does so where there is one; None does not.
+        network: whether what runs in the sandbox reaches the network.
+        readable: what it can read besides.
+        writable: what it can write besides.
         trust: "repo" remembers trust by repository, "content" by repository and tree.
         github_url: where repositories are; an Enterprise server or a mirror, perhaps.
         github_api_url: where the REST API of it is.
@@ -46,6 +50,10 @@ class Settings:
     python: str | None = None
     install_python: bool = False
     timeout: float | None = None
+    sandbox: str | None = None
+    network: bool = False
+    readable: tuple[Path, ...] = ()
+    writable: tuple[Path, ...] = ()
     trust: str = "repo"
     github_url: str = "https://github.com"
     github_api_url: str = "https://api.github.com"
@@ -166,6 +174,22 @@ def _as_text(value: object, where: str) -> str:
     return value.strip()
 
 
+def _as_sandbox(value: object, where: str) -> str | None:
+    if value not in ("bwrap", "auto", "none"):
+        raise ConfigError(f"{where} is {value!r}", hint='use "bwrap", "auto" or "none"')
+    return None if value == "none" else str(value)
+
+
+def _as_paths(value: object, where: str) -> tuple[Path, ...]:
+    """Several paths: a list or, in a variable, a text with separators between them."""
+    items = [item for item in value.split(os.pathsep) if item] if isinstance(value, str) else value
+    if not isinstance(items, (list, tuple)) or not all(
+        isinstance(item, (str, os.PathLike)) for item in items
+    ):
+        raise ConfigError(f"{where} is {value!r}, not a list of paths")
+    return tuple(Path(item).expanduser().absolute() for item in items)
+
+
 def _as_trust(value: object, where: str) -> str:
     if value not in ("repo", "content"):
         raise ConfigError(f"{where} is {value!r}", hint='use "repo" or "content"')
@@ -179,6 +203,10 @@ _CONVERT: dict[str, Any] = {
     "python": _as_text,
     "install_python": _as_bool,
     "timeout": _as_seconds,
+    "sandbox": _as_sandbox,
+    "network": _as_bool,
+    "readable": _as_paths,
+    "writable": _as_paths,
     "trust": _as_trust,
     "github_url": _as_text,
     "github_api_url": _as_text,

@@ -13,7 +13,7 @@ from urllib.request import url2pathname
 
 from isohub.errors import FetchError
 from isohub.progress import Progress, Step
-from isohub.web import Patience, Session, redacted
+from isohub.web import Patience, Session
 
 if TYPE_CHECKING:
     import httpx
@@ -123,7 +123,7 @@ class _Sink:
                 written += len(chunk)
                 if self._max_bytes is not None and written > self._max_bytes:
                     raise FetchError(
-                        f"{redacted(self._url)} is longer than the {self._max_bytes} bytes that are allowed"
+                        f"{self._url} is longer than the {self._max_bytes} bytes that are allowed"
                     )
                 file.write(chunk)
                 digest.update(chunk)
@@ -132,14 +132,14 @@ class _Sink:
                 if now - slow_since > _SLOWEST_SECONDS:
                     if written - slow_from < _SLOWEST_BYTES:
                         raise FetchError(
-                            f"{redacted(self._url)} sends hardly anything any more", hint="try again later"
+                            f"{self._url} sends hardly anything any more", hint="try again later"
                         )
                     slow_since, slow_from = now, written
         if expected is not None and written != expected:
-            raise FetchError(f"{redacted(self._url)} broke off after {written} of {expected} bytes")
+            raise FetchError(f"{self._url} broke off after {written} of {expected} bytes")
         if self._prefix is not None and not digest.hexdigest().startswith(self._prefix):
             raise FetchError(
-                f'invalid hash value (expected "{self._prefix}", got "{digest.hexdigest()}") for {redacted(self._url)}',
+                f'invalid hash value (expected "{self._prefix}", got "{digest.hexdigest()}") for {self._url}',
                 hint="the file on the server is another one than expected, or was damaged on the way",
             )
 

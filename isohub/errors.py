@@ -11,6 +11,7 @@
      |   `- EntryPointNotFound               it has no entry point of that name
      |- PythonNotFound       (RuntimeError)  no interpreter on this machine fits
      |- GpuNotFound          (RuntimeError)  there is no such GPU on this machine
+     |- SandboxError         (RuntimeError)  this machine cannot make the sandbox that was asked for
      |- ResolveError         (RuntimeError)  the requirements contradict each other or do not exist
      |- BuildError           (RuntimeError)  a step of building the environment failed
      |- HubClosed            (RuntimeError)  the Hub was closed before this call
@@ -28,6 +29,8 @@ Built-in bases are there so that code written for torch.hub, which raises ``Runt
 from __future__ import annotations
 
 from pathlib import Path
+
+from isohub.masking import masked
 
 __all__ = [
     "BuildError",
@@ -47,6 +50,7 @@ __all__ = [
     "RemoteError",
     "RepoNotFound",
     "ResolveError",
+    "SandboxError",
     "StaleObject",
     "UnsupportedValue",
     "UntrustedRepo",
@@ -55,7 +59,7 @@ __all__ = [
 
 
 class IsohubError(Exception):
-    """The root of all errors that isohub raises.
+    """The root of all errors that isohub raises. Secrets in its texts are masked.
 
     Args:
         message: what failed, and which thing it failed on.
@@ -68,11 +72,11 @@ class IsohubError(Exception):
         self, message: str, *, tail: str | None = None, log: Path | str | None = None, hint: str | None = None
     ) -> None:
         # Not super(), which in a RemoteError may be a built-in error that is made from other arguments.
-        Exception.__init__(self, message)
-        self.message = message
-        self.tail = tail
+        self.message = masked(message)
+        Exception.__init__(self, self.message)
+        self.tail = None if tail is None else masked(tail)
         self.log = Path(log) if log is not None else None
-        self.hint = hint
+        self.hint = None if hint is None else masked(hint)
 
     def __str__(self) -> str:
         parts = [self.message]
@@ -123,6 +127,10 @@ class PythonNotFound(IsohubError, RuntimeError):
 
 class GpuNotFound(IsohubError, RuntimeError):
     """There is no such GPU on this machine, or nothing that knows of it."""
+
+
+class SandboxError(IsohubError, RuntimeError):
+    """This machine cannot make the sandbox that was asked for."""
 
 
 class ResolveError(IsohubError, RuntimeError):
@@ -211,7 +219,7 @@ class RemoteError(IsohubError):
     ) -> None:
         super().__init__(message, tail=tail, log=log)
         self.type_name = type_name
-        self.traceback_text = traceback_text
+        self.traceback_text = masked(traceback_text)
 
     def __str__(self) -> str:
         return self.message

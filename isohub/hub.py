@@ -59,6 +59,11 @@ class Hub:
         threads: how many calls a worker does at once.
         shared_memory: bytes of memory shared with each worker for large tensors, each way, of which only what is needed is used.
             What does not fit goes through the sockets, which takes longer.
+        sandbox: "bwrap" runs the repositories' code in a sandbox, and refuses to run it where bubblewrap cannot make one; "auto"
+            goes without there; None leaves it to the settings, whose default is none. See docs/security.md.
+        network: let what runs in the sandbox reach the network.
+        readable: files and folders that it can read besides.
+        writable: files and folders that it can write besides its scratch folders and the caches of weights.
         offline: ask nobody over the network.
         trust: "repo" remembers trust by repository, "content" asks again when its content has changed.
         home: the folder for all that isohub keeps; ``ISOHUB_HOME`` or the user's cache folder by default.
@@ -66,6 +71,7 @@ class Hub:
     Raises:
         ConfigError: one of these, or a setting from a file or the environment, is wrong.
         GpuNotFound: one of `gpus` is not there.
+        SandboxError: this machine cannot make the sandbox.
     """
 
     def __init__(
@@ -84,6 +90,10 @@ class Hub:
         timeout: float | None = None,
         threads: int = 1,
         shared_memory: int = 1 << 30,
+        sandbox: str | None = None,
+        network: bool | None = None,
+        readable: Iterable[str | os.PathLike[str]] = (),
+        writable: Iterable[str | os.PathLike[str]] = (),
         offline: bool | None = None,
         trust: str | None = None,
         home: str | os.PathLike[str] | None = None,
@@ -92,6 +102,8 @@ class Hub:
             ("requirements", requirements),
             ("constraints", constraints),
             ("pass_env", pass_env),
+            ("readable", readable),
+            ("writable", writable),
         ):
             if isinstance(texts, str):
                 raise ConfigError(f"{name} is one text, not several", hint=f"{name}=[{texts!r}]")
@@ -99,6 +111,10 @@ class Hub:
             python=None if python is None else os.fspath(python),
             install_python=install_python,
             timeout=timeout,
+            sandbox=sandbox,
+            network=network,
+            readable=[*readable] or None,
+            writable=[*writable] or None,
             offline=offline,
             trust=trust,
             home=None if home is None else os.fspath(home),

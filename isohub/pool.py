@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from isohub import weights
+from isohub import masking, weights
 from isohub.config import Settings
 from isohub.environ import scrubbed_environ
 from isohub.errors import ConfigError, HubClosed, HubconfError, IsohubError, RemoteError, WorkerDied
+from isohub.sandbox import sandbox_of
 
 if TYPE_CHECKING:
     from isohub.envs.folderlocks import Use
@@ -39,6 +40,7 @@ class WorkerPool:
     Raises:
         ConfigError: one of these is wrong.
         GpuNotFound: one of `gpus` is not there.
+        SandboxError: this machine cannot make the sandbox that the settings ask for.
     """
 
     def __init__(
@@ -58,7 +60,9 @@ class WorkerPool:
         self._settings = settings
         self._env = dict(env)
         self._pass_env = tuple(pass_env)
+        masking.keep_secrets(self._env)
         self._pin = None if gpus is None else _pin(gpus, {*self._env, *self._pass_env})
+        self._sandbox = sandbox_of(settings)
         self._threads = threads
         self._shared_memory = -(-shared_memory // mmap.PAGESIZE) * mmap.PAGESIZE
         self._lock = threading.Lock()
@@ -105,6 +109,7 @@ class WorkerPool:
         ref = manifest.ref or manifest.commit[:12]
         name = f"{manifest.repo}@{ref.removeprefix('refs/heads/').removeprefix('refs/tags/')}"
         passed = {key: os.environ[key] for key in self._pass_env if key in os.environ}
+        masking.keep_secrets(passed)
         pinned = {} if self._pin is None else self._pin.variables()
         # Closed last: what was imported for it is there for its successor.
         former = slot.worker
@@ -123,6 +128,7 @@ class WorkerPool:
                 repo_dir=environment.repo_dir,
                 prelude=environment.prelude,
                 environ=scrubbed_environ({**environment.env, **passed, **self._env, **pinned}),
+                sandbox=self._sandbox,
                 gpus=None if self._pin is None else self._pin.ids(),
                 logs=self._settings.home / "logs",
                 hub_dir=weights.chosen_dir(),

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from isohub.masking import masked
+
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
@@ -48,15 +50,15 @@ class Progress:
         if not self.enabled:
             yield Step()
         elif os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not sys.stderr.isatty():
-            yield _PlainStep(text)
+            yield _PlainStep(masked(text))
         else:
-            with _rich_step(text) as step:
+            with _rich_step(masked(text)) as step:
                 yield step
 
     def say(self, text: str) -> None:
         """One line that stays, such as torch.hub's "Using cache found in ..."."""
         if self.enabled:
-            print(text, file=sys.stderr, flush=True)
+            print(masked(text), file=sys.stderr, flush=True)
 
 
 class _PlainStep(Step):
@@ -65,7 +67,7 @@ class _PlainStep(Step):
         print(f"{text} ...", file=sys.stderr, flush=True)
 
     def note(self, text: str) -> None:
-        print(f"{self._text}: {text}", file=sys.stderr, flush=True)
+        print(f"{self._text}: {masked(text)}", file=sys.stderr, flush=True)
 
 
 class _RichStep(Step):
@@ -74,7 +76,7 @@ class _RichStep(Step):
         self._task = task
 
     def note(self, text: str) -> None:
-        self._bar.update(self._task, note=text)
+        self._bar.update(self._task, note=masked(text))
 
     def total(self, amount: int | None) -> None:
         self._bar.update(self._task, total=amount)

@@ -22,7 +22,7 @@ from isohub.errors import ConfigError, FetchError
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Patience", "Session", "StatusError", "redacted"]
+__all__ = ["Patience", "Session", "StatusError"]
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ class StatusError(FetchError):
 
     def __init__(self, url: str, status: int, reason: str, wait: float | None) -> None:
         limited = status == 429 or (status == 403 and wait is not None)
-        message = f"{redacted(url)} answered {status} {reason}".rstrip()
+        message = f"{url} answered {status} {reason}".rstrip()
         if limited:
             message += " (rate limit)"
         if wait is not None:
@@ -139,9 +139,9 @@ class Session:
         for chunk in response.iter_bytes():
             data += chunk
             if len(data) > limit:
-                raise FetchError(f"{redacted(str(response.url))} answered with more than {limit} bytes")
+                raise FetchError(f"{response.url} answered with more than {limit} bytes")
             if time.monotonic() > deadline:
-                raise FetchError(f"{redacted(str(response.url))} did not finish its answer in time")
+                raise FetchError(f"{response.url} did not finish its answer in time")
         return bytes(data)
 
     def _get(self, url: str, read: Callable[[httpx.Response], T], headers: Mapping[str, str]) -> T:
@@ -152,7 +152,7 @@ class Session:
                 if url.startswith("https:") and any(
                     step.url.scheme != "https" for step in (*response.history, response)
                 ):
-                    raise FetchError(f"{redacted(url)} redirects to an unencrypted address")
+                    raise FetchError(f"{url} redirects to an unencrypted address")
                 if not response.is_success:
                     wait = _wait_asked_for(response.headers)
                     refused = StatusError(url, response.status_code, response.reason_phrase, wait)
@@ -161,13 +161,13 @@ class Session:
                     raise refused
                 return read(response)
         except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.TooManyRedirects) as error:
-            raise FetchError(f"cannot get {redacted(url)}: {error}") from error
+            raise FetchError(f"cannot get {url}: {error}") from error
         except httpx.TimeoutException as error:
             silence = self._patience.silence
-            failed = FetchError(f"{redacted(url)} was silent for {_duration(silence)}", hint=_HINT)
+            failed = FetchError(f"{url} was silent for {_duration(silence)}", hint=_HINT)
             raise _Passing(failed) from error
         except httpx.HTTPError as error:
-            raise _Passing(FetchError(f"cannot get {redacted(url)}: {error}", hint=_HINT)) from error
+            raise _Passing(FetchError(f"cannot get {url}: {error}", hint=_HINT)) from error
 
 
 _HINT = "check the network, HTTPS_PROXY and SSL_CERT_FILE; what is cached works without them"
@@ -179,14 +179,6 @@ class _Passing(Exception):
     def __init__(self, error: FetchError, wait: float | None = None) -> None:
         self.error = error
         self.wait = wait
-
-
-def redacted(url: str) -> str:
-    """The URL without user, password, query and fragment: what errors may show."""
-    scheme, separator, rest = url.partition("://")
-    rest = rest.partition("?")[0].partition("#")[0]
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
 
 
 def _certificates() -> ssl.SSLContext | None:

@@ -6,6 +6,7 @@ that sees to that. Once it is asked three things at a time it answers the last o
 
 from __future__ import annotations
 
+import array
 import json
 import socket
 import sys
@@ -106,12 +107,22 @@ ANSWERS: dict[str, Callable[[int], list[bytes]]] = {
 
 def main() -> None:
     host = socket.socket(fileno=int(sys.argv[-1]))
-    lines = host.makefile("rb")
-    behaviour = json.loads(lines.readline().decode())["repo_dir"].rpartition("/")[2]
+    behaviour = json.loads(host.makefile("rb", buffering=0).readline().decode())["repo_dir"].rpartition("/")[
+        2
+    ]
     host.sendall(BEFORE.get(behaviour, b'["alone", null]\n'))
     if behaviour in BEFORE:
         time.sleep(600)
-    _, boot = json.loads(lines.readline().decode())
+    space = socket.CMSG_LEN(16 * array.array("i").itemsize)
+    line, ((_, _, rights), *_), _, _ = host.recvmsg(65536, space)
+    _, boot = json.loads(line.decode())
+    fds = array.array("i")
+    fds.frombytes(rights)
+    control = socket.socket(fileno=fds[0])
+    if behaviour == "mute":
+        time.sleep(600)
+    control.sendall(b"+")
+    boot.update(json.loads(control.makefile("rb").readline().decode()))
     context: Any = zmq.Context()
     inbox, outbox = context.socket(zmq.PULL), context.socket(zmq.PUSH)
     inbox.connect(boot["requests"])

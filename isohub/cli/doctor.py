@@ -42,6 +42,7 @@ def _examine(home: str | None) -> tuple[dict[str, Any], list[Problem]]:
         pythons, python_problems = programs.pythons(looking)
         uv, uv_problems = programs.uv(looking)
     git, git_problems = programs.git()
+    sandbox, sandbox_problems = programs.sandbox(settings)
     gpus, gpu_problems = programs.gpus()
     caches, cache_problems = surroundings.caches(settings.home, uv["cache"])
     network, network_problems = surroundings.network(settings)
@@ -51,12 +52,14 @@ def _examine(home: str | None) -> tuple[dict[str, Any], list[Problem]]:
         "pythons": pythons,
         "uv": uv,
         "git": git,
+        "sandbox": sandbox,
         "gpus": gpus,
         "caches": caches,
         "network": network,
         "terminal": surroundings.terminal(),
     }
-    found = [python_problems, uv_problems, git_problems, gpu_problems, cache_problems, network_problems]
+    found = [python_problems, uv_problems, git_problems, sandbox_problems, gpu_problems, cache_problems]
+    found.append(network_problems)
     return facts, [*problems, *(problem for part in found for problem in part)]
 
 
@@ -79,6 +82,11 @@ def _facts_as_lines(facts: dict[str, Any]) -> Iterator[str]:
         ],
     )
     yield from _section("git", [f"{git['version']}  {git['path']}"] if git["version"] else [])
+    sandbox = facts["sandbox"]
+    yield from _section(
+        "sandbox",
+        [f"{sandbox['version']}  {sandbox['path']}" if sandbox["works"] else f"none: {sandbox['reason']}"],
+    )
     yield from _section(
         "GPUs", [f"{item['index']}: {item['name']}, {item['memory_mib']} MiB" for item in facts["gpus"]]
     )

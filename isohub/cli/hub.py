@@ -12,12 +12,14 @@ if TYPE_CHECKING:
 
 __all__ = ["environment_of", "open_hub", "source_of", "trust_of"]
 
+_SANDBOX = ("sandbox", "network", "readable", "writable")
+
 
 def open_hub(args: argparse.Namespace, **more: Any) -> Hub:
     """The Hub that the options describe; `more` are further arguments of it, and count before the options."""
     from isohub.hub import Hub
 
-    names = (
+    names = [
         "python",
         "install_python",
         "requirements",
@@ -26,7 +28,8 @@ def open_hub(args: argparse.Namespace, **more: Any) -> Hub:
         "recipe",
         "offline",
         "home",
-    )
+    ]
+    names += [name for name in _SANDBOX if hasattr(args, name)]
     return Hub(**{name: getattr(args, name) for name in names} | more)
 
 

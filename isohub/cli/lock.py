@@ -82,7 +82,8 @@ def sync(args: argparse.Namespace) -> int:
     from isohub.hub import Hub
 
     synced: list[tuple[LockedRepository, Environment, bool]] = []
-    with Hub(lock=args.lock, python=args.python, offline=args.offline, home=args.home) as hub:
+    sandbox = {name: getattr(args, name) for name in ("sandbox", "network", "readable", "writable")}
+    with Hub(lock=args.lock, python=args.python, offline=args.offline, home=args.home, **sandbox) as hub:
         for locked in hub.locked:
             started = time.time()
             environment = hub.rebuild(

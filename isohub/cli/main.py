@@ -26,6 +26,7 @@ from isohub.cli.options import (
     key_arguments,
     repo_argument,
     repo_options,
+    sandbox_options,
     size_limit,
     worker_options,
 )
@@ -162,27 +163,27 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"isohub {__version__}")
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     common, name, entry = common_options(), repo_argument(), entry_argument()
-    repository, fetching = repo_options(), fetch_options()
+    repository, fetching, sandbox = repo_options(), fetch_options(), sandbox_options()
     _add(
         verbs,
         "list REPO",
         "list the entry points of a repository",
         repo.show_entry_points,
-        *(name, repository, fetching, common),
+        *(name, repository, fetching, sandbox, common),
     )
     _add(
         verbs,
         "help REPO ENTRY",
         "show an entry point's documentation",
         repo.show_help,
-        *(name, entry, repository, fetching, common),
+        *(name, entry, repository, fetching, sandbox, common),
     )
     _add(
         verbs,
         "run REPO ENTRY",
         "call an entry point and show the result",
         run.run,
-        *(name, entry, call_options(), repository, fetching, worker_options(), common),
+        *(name, entry, call_options(), repository, fetching, worker_options(), sandbox, common),
     )
     _add(
         verbs, "ps", "show the workers that run on this machine, and what they take", ps.show_workers, common
@@ -235,14 +236,14 @@ def _parser() -> argparse.ArgumentParser:
         "lock REPO...",
         "write down all that it takes to build environments again",
         lock.lock,
-        *(lock.lock_options(), repository, fetching, common),
+        *(lock.lock_options(), repository, fetching, sandbox, common),
     )
     _add(
         verbs,
         "sync [FILE]",
         "build the environments of a lock file",
         lock.sync,
-        *(lock.sync_options(), common),
+        *(lock.sync_options(), sandbox, common),
     )
     recipes = verbs.add_parser("recipe", help="write and check recipes", allow_abbrev=False)
     inner = recipes.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -258,7 +259,7 @@ def _parser() -> argparse.ArgumentParser:
         "check FILE [REPO]",
         "read a recipe, build an environment by it, and run its smoke check",
         recipe.check,
-        *(recipe.check_options(), repository, common),
+        *(recipe.check_options(), repository, sandbox, common),
     )
     _add(
         verbs,

@@ -18,6 +18,7 @@ __all__ = [
     "key_arguments",
     "repo_argument",
     "repo_options",
+    "sandbox_options",
     "size_limit",
     "worker_options",
 ]
@@ -115,6 +116,27 @@ def call_options() -> argparse.ArgumentParser:
     )
     group.add_argument("--call-kw", metavar="NAME=VALUE", help="an argument of the last --call", **ordered)
     group.add_argument("--save", metavar="FILE", help="keep the result as .npy, .pt or .png")
+    return parser
+
+
+def sandbox_options() -> argparse.ArgumentParser:
+    """What verbs take that run a repository's code."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    group = parser.add_argument_group("sandbox")
+    group.add_argument(
+        "--sandbox",
+        choices=("bwrap", "auto", "none"),
+        help="run the code of REPO in a sandbox: bwrap or not at all, auto where there is one",
+    )
+    group.add_argument(
+        "--network", action="store_true", default=None, help="let what is in it reach the network"
+    )
+    group.add_argument(
+        "--readable", action="append", default=[], metavar="PATH", help="let it read this as well"
+    )
+    group.add_argument(
+        "--writable", action="append", default=[], metavar="PATH", help="let it write this as well"
+    )
     return parser
 
 

@@ -1,7 +1,7 @@
 """What is written where: data to stdout, everything else to stderr.
 
 Names, docstrings and error messages may be a stranger's. What could steer a terminal in them is shown, not sent: always on
-stderr, and on stdout where that is a terminal. A file or another program gets the text as it is.
+stderr, and on stdout where that is a terminal. A file or another program gets the text as it is. Secrets are masked everywhere.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from isohub.masking import masked, masked_values
+
 __all__ = ["age", "confirm", "file_size", "note", "printable", "show", "show_json", "show_table"]
 
 # Control characters other than tab and newline, and those that change the direction of text.
@@ -20,12 +22,13 @@ _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u
 
 def show(text: str) -> None:
     """Write a piece of data, and a newline."""
+    text = masked(text)
     print(printable(text) if sys.stdout.isatty() else text)
 
 
 def show_json(value: Any) -> None:
     """Write data for programs: pure ASCII, so that no encoding and no terminal is in its way."""
-    print(json.dumps(value, indent=2, allow_nan=False))
+    print(json.dumps(masked_values(value), indent=2, allow_nan=False))
 
 
 def show_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -33,7 +36,7 @@ def show_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     if sys.stdout.isatty():
         _show_rich_table(headers, rows)
         return
-    lines = [headers, *rows]
+    lines = [headers, *([masked(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
@@ -42,12 +45,12 @@ def show_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def note(text: str, *, quiet: bool = False) -> None:
     """Say something to the person, unless they asked for quiet."""
     if not quiet:
-        print(printable(text), file=sys.stderr, flush=True)
+        print(printable(masked(text)), file=sys.stderr, flush=True)
 
 
 def confirm(question: str) -> bool:
     """Ask the person at the terminal. Whoever calls this has made sure that there is one."""
-    print(f"{printable(question)} (y/N)", end=" ", file=sys.stderr, flush=True)
+    print(f"{printable(masked(question))} (y/N)", end=" ", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
@@ -83,5 +86,5 @@ def _show_rich_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> N
     for header in headers:
         table.add_column(header, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
+        table.add_row(*(Text(printable(masked(cell))) for cell in row))
     Console().print(table)

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from isohub.cli.masking import masked_url
 from isohub.cli.problem import Problem
 from isohub.config import Settings
+from isohub.masking import is_secret_name
+from isohub.sandbox import bubblewrap
 
-__all__ = ["git", "gpus", "pythons", "uv"]
+__all__ = ["git", "gpus", "pythons", "sandbox", "uv"]
 
 _LIMIT = 10.0
-_SECRET = re.compile(r"PASSWORD|TOKEN|SECRET|USERNAME")
 
 
 def pythons(settings: Settings) -> tuple[dict[str, Any], list[Problem]]:
@@ -73,7 +72,7 @@ def uv(settings: Settings) -> tuple[dict[str, Any], list[Problem]]:
     facts["cache"] = _answer(tool.program, "cache", "dir", environ=told.environ, folder=tool.folder)
     facts["options"] = [*told.options, *(f"--constraints {path}" for path in told.constraints)]
     facts["settings"] = {
-        name: "***" if _SECRET.search(name) else masked_url(value)
+        name: "***" if is_secret_name(name) or "USERNAME" in name else value
         for name, value in sorted(told.environ.items())
         if name.startswith("UV_") or name in ("SSL_CERT_FILE", "SSL_CERT_DIR")
     }
@@ -91,6 +90,23 @@ def git() -> tuple[dict[str, Any], list[Problem]]:
         what = f"{program} does not run" if program else "there is no git on PATH"
         return {"path": program, "version": None}, [Problem(what, "install it if you need --source git")]
     return {"path": program, "version": version}, []
+
+
+def sandbox(settings: Settings) -> tuple[dict[str, Any], list[Problem]]:
+    """bubblewrap, which only ``sandbox=`` needs, and whether it can make a sandbox here."""
+    program, reason = bubblewrap()
+    facts = {
+        "path": None if program is None else str(program),
+        "version": None if program is None else _answer(program, "--version"),
+        "works": program is not None,
+        "reason": reason or None,
+        "asked_for": settings.sandbox,
+    }
+    if program is not None or settings.sandbox is None:
+        return facts, []
+    do = 'install bubblewrap and let users make namespaces; sandbox="auto" goes without'
+    what = f"the settings ask for a sandbox ({settings.sandbox}), and {reason}"
+    return facts, [Problem(what, do, fatal=settings.sandbox != "auto")]
 
 
 def gpus() -> tuple[list[dict[str, Any]], list[Problem]]:

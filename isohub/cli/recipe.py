@@ -84,6 +84,7 @@ def check(args: argparse.Namespace) -> int:
 def _build(args: argparse.Namespace, recipe: Recipe) -> tuple[str, bool | None]:
     from isohub.envs.buildlog import BuildLog
     from isohub.envs.smoke import run_smoke_check
+    from isohub.sandbox import sandbox_of
 
     with open_hub(args, recipe=args.file) as hub:
         source, trust, verbose = source_of(args), trust_of(args), not args.quiet
@@ -101,7 +102,7 @@ def _build(args: argparse.Namespace, recipe: Recipe) -> tuple[str, bool | None]:
             return key, None
         log = BuildLog(hub.settings.home / "logs" / f"smoke-{key}.log")
         log.discard()
-        run_smoke_check(environment, recipe, log)
+        run_smoke_check(environment, recipe, log, sandbox=sandbox_of(hub.settings))
         note(f"the smoke check passed; it printed what is in {log.path}", quiet=args.quiet)
     return key, True
 

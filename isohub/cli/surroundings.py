@@ -9,7 +9,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from isohub.cli.masking import masked_url
 from isohub.cli.output import file_size
 from isohub.cli.problem import Problem
 from isohub.config import Settings, load_settings, torch_home
@@ -63,7 +62,7 @@ def caches(home: Path, uv_cache: str | None) -> tuple[dict[str, Any], list[Probl
 def network(settings: Settings) -> tuple[dict[str, Any], list[Problem]]:
     """What decides how servers are reached. Nobody is asked here."""
     proxies = {
-        name: masked_url(os.environ[name])
+        name: os.environ[name]
         for upper in _PROXIES
         for name in (upper, upper.lower())
         if os.environ.get(name)
@@ -80,7 +79,7 @@ def network(settings: Settings) -> tuple[dict[str, Any], list[Problem]]:
     ]
     facts = {
         "offline": settings.offline,
-        "github": masked_url(settings.github_url),
+        "github": settings.github_url,
         "github_token": settings.github_token is not None,
         "proxies": proxies,
         "certificates": certificates,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from isohub.disk import is_of_the_disk
 from isohub.envs.buildlog import BuildLog
-from isohub.envs.explanations import NO_ROOM_HINT, no_network, no_room
+from isohub.envs.explanations import NO_BUILD_HINT, NO_ROOM_HINT, needs_wheel, no_network, no_room
 from isohub.envs.interpreters import Interpreter
 from isohub.envs.lock import Lock
 from isohub.envs.uv import Uv
@@ -109,11 +109,13 @@ def install(
     named = next((item for item in contents.packages if f"`{item.name}==" in answer.output), None)
     what = f"{named.name} {named.version}" if named else "the locked distributions"
     raise BuildError(
-        f"cannot install {what}", step="install", tail=tail, log=log.path, hint=_hint(answer.output)
+        f"cannot install {what}", step="install", tail=tail, log=log.path, hint=_hint(answer.output, uv)
     )
 
 
-def _hint(output: str) -> str | None:
+def _hint(output: str, uv: Uv) -> str | None:
+    if uv.only_wheels and needs_wheel(output):
+        return NO_BUILD_HINT
     if "Hash mismatch" in output:
         return "the file is not the one that was locked: find out why the index serves another before trusting it"
     if "failed to read directory" in output:

@@ -37,6 +37,7 @@ from isohub.errors import BuildError, FetchError
 from isohub.hubconf.distributions import distributions_for
 from isohub.hubconf.requirements import Requirement
 from isohub.progress import Progress
+from isohub.sandbox import sandbox_of
 from isohub.sources.tree import Tree
 
 __all__ = ["Builder", "Built", "Resolved"]
@@ -220,10 +221,12 @@ class Builder:
                 outcome = describe(
                     folder.python,
                     folder.repo,
-                    folder.path / "describe.json",
+                    folder.path / "answer",
                     self._log,
                     env={**folder.activation, **(dict(recipe.env) if recipe else {})},
                     prelude=folder.prelude if folder.prelude.exists() else None,
+                    sandbox=sandbox_of(self._settings),
+                    asked=folder.pip_requests,
                     inherit=use.descriptors,
                 )
             except BuildError as error:
@@ -259,7 +262,7 @@ class Builder:
         )
 
     def _finish(self, folder: EnvironmentFolder, resolved: Resolved, description: Description) -> Built:
-        shutil.copyfile(self._log.path, folder.log)
+        shutil.copy(self._log.path, folder.log)
         write_record(folder, self._tree.path)
         pin, now = self._tree.pin, time.time()
         manifest = Manifest(

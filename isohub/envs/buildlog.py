@@ -1,20 +1,22 @@
-"""The log of one build: every command, what it printed and how it ended, without credentials."""
+"""The log of one build: every command, what it printed and how it ended, without secrets."""
 
 from __future__ import annotations
 
-import re
+import os
 import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["BuildLog", "masked"]
+from isohub.masking import masked
 
-_USERINFO = re.compile(r"(?<=://)[^/\s'\"]+@")
+__all__ = ["BuildLog"]
 
 
 class BuildLog:
-    """A file that grows. It is opened anew for each line, so that programs may write to it in between.
+    """A file that grows, and that only its user can read.
+
+    It is opened anew for each line, so that programs may write to it in between.
 
     Args:
         path: where it is; the folder is made if need be, the file when something is written.
@@ -26,7 +28,9 @@ class BuildLog:
     def write(self, text: str) -> None:
         """Append lines."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8", errors="replace") as file:
+        # What programs write into it themselves is masked by nobody.
+        fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with open(fd, "a", encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - what is open has no path
             file.write(masked(text).rstrip("\n") + "\n")
 
     def command(self, arguments: Sequence[str | Path]) -> None:
@@ -43,8 +47,3 @@ class BuildLog:
             file.seek(max(file.seek(0, 2) - 64 * 1024, 0))
             text = file.read().decode("utf-8", "replace")
         return "\n".join(text.splitlines()[-lines:])
-
-
-def masked(text: str) -> str:
-    """The text with users and passwords in URLs blotted out."""
-    return _USERINFO.sub("***@", text)

@@ -6,6 +6,9 @@ Its answer is a stranger's: it is limited in size and every part of it is checke
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +19,14 @@ from isohub.envs.buildlog import BuildLog
 from isohub.envs.manifest import EntryPoint
 from isohub.envs.process import TimedOut, exit_text, run_program
 from isohub.errors import BuildError
+from isohub.sandbox import Sandbox, end_inside
 
 __all__ = ["Description", "ImportFailure", "describe"]
 
 _LIMIT = 600.0
 _SIZE_LIMIT = 16 * 1024 * 1024
 _STEP = "import hubconf"
+_ANSWER = "describe.json"
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,8 @@ def describe(
     *,
     env: Mapping[str, str] | None = None,
     prelude: Path | None = None,
+    sandbox: Sandbox | None = None,
+    asked: Path | None = None,
     limit: float = _LIMIT,
     inherit: Sequence[int] = (),
 ) -> Description | ImportFailure:
@@ -65,10 +72,12 @@ def describe(
     Args:
         python: the environment's interpreter.
         repo: the environment's copy of the repository.
-        answer: a file for the answer; it is removed again.
+        answer: a folder for the answer, which is made and removed again.
         log: gets all that the hubconf prints.
         env: variables for its process.
         prelude: a Python file that runs before it.
+        sandbox: what it runs in; there it can write its repository, the answer and `asked`, but not its environment.
+        asked: the file in which it is written down what is asked of pip.
         limit: seconds that it may take.
         inherit: file descriptors that it keeps.
 
@@ -78,26 +87,34 @@ def describe(
     import isohub_worker
 
     worker = Path(str(isohub_worker.__file__)).with_name("__main__.py")
-    command: list[str | Path] = [
-        python,
-        "-I",
-        worker,
-        "describe",
-        repo,
-        answer,
-        *([prelude] if prelude else []),
-    ]
+    environ = scrubbed_environ(env)
+    command: list[str | Path] = [python, "-I", worker, "describe", repo, answer / _ANSWER]
+    command += [prelude] if prelude else []
     log.command(command)
+    answer.mkdir()
+    before: list[str] = []
+    if sandbox is not None:
+        log.write(f"isohub: {sandbox}")
+        writable = [repo, answer, *([asked] if asked else [])]
+        if asked:
+            asked.touch()
+        before = sandbox.words(python, environ, readable=[worker.parent, prelude], writable=writable)
     try:
         with log.path.open("ab") as output:
             returncode = run_program(
-                command,
-                environ=scrubbed_environ(env),
+                [*before, *command],
+                environ=environ,
                 folder=repo,
                 output=output,
                 limit=limit,
-                inherit=inherit,
+                # Nothing that is started in a sandbox outlives it.
+                inherit=() if before else inherit,
             )
+        if before:
+            returncode = end_inside(returncode)
+        if returncode != 0:
+            raise ValueError(exit_text(returncode))
+        return _read(json.loads(_content(answer / _ANSWER)))
     except TimedOut as error:
         raise BuildError(
             f"hubconf.py did not finish importing within {limit:.0f} s",
@@ -107,20 +124,30 @@ def describe(
         ) from error
     except OSError as error:
         raise BuildError(f"cannot run {python}: {error.strerror}", step=_STEP, log=log.path) from error
-    try:
-        if returncode != 0:
-            raise ValueError(exit_text(returncode))
-        with answer.open("rb") as file:
-            data = file.read(_SIZE_LIMIT + 1)
-        if len(data) > _SIZE_LIMIT:
-            raise ValueError(f"more than {_SIZE_LIMIT // 1024**2} MiB of it")
-        return _read(json.loads(data))
-    except FileNotFoundError as error:
-        raise _no_answer("the process ended without an answer", log) from error
-    except (OSError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise _no_answer(str(error), log) from error
     finally:
-        answer.unlink(missing_ok=True)
+        shutil.rmtree(answer, ignore_errors=True)
+        if asked and asked.is_file() and not asked.stat().st_size:
+            asked.unlink()
+
+
+def _content(answer: Path) -> bytes:
+    """What is in the file, if it is one: whoever made it may have put there what has no end, or leads elsewhere."""
+    try:
+        fd = os.open(answer, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise ValueError("the process ended without an answer") from None
+    except OSError as error:
+        raise ValueError(f"the answer cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise ValueError("the answer is no file")
+    with open(fd, "rb") as file:  # noqa: PTH123 - what is open has no path
+        data = file.read(_SIZE_LIMIT + 1)
+    if len(data) > _SIZE_LIMIT:
+        raise ValueError(f"more than {_SIZE_LIMIT // 1024**2} MiB of it")
+    return data
 
 
 def _no_answer(reason: str, log: BuildLog) -> BuildError:

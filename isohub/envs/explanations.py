@@ -7,6 +7,7 @@ import re
 from isohub.envs.interpreters import OLDEST
 
 __all__ = [
+    "NO_BUILD_HINT",
     "NO_ROOM_HINT",
     "abi_minors",
     "explanation",
@@ -15,16 +16,22 @@ __all__ = [
     "names",
     "needs_build",
     "needs_python",
+    "needs_wheel",
     "no_network",
     "no_room",
 ]
 
+NO_BUILD_HINT = (
+    "with a sandbox nothing is built from source; an environment that a Hub without one has built, from code that you trust, is "
+    "used by both: isohub.Hub().environment(...)"
+)
 NO_ROOM_HINT = "make room, or name another disk by ISOHUB_HOME and UV_CACHE_DIR"
 
 _NEEDS_PYTHON = re.compile(
     r"Python (ABI|implementation) tag|Python version|Requires-Python|does not satisfy Python|usable wheels"
 )
 _NEEDS_BUILD = re.compile(r"[Ff]ailed to (download and )?build|build backend")
+_NEEDS_WHEEL = re.compile(r"no (usable )?wheels|[Bb]uilding (from )?source( distributions)? .*is disabled")
 _NO_ANSWER = re.compile(r"[Ff]ailed to fetch|error sending request|timed out|[Rr]equest failed")
 _NO_ROOM = re.compile(r"No space left|Disk quota exceeded|File too large|SIGXFSZ")
 _NO_SUCH = re.compile(r"was not found in the (package registry|provided)")
@@ -66,6 +73,11 @@ def needs_python(text: str) -> bool:
 def needs_build(text: str) -> bool:
     """Whether a source did not build."""
     return _NEEDS_BUILD.search(text) is not None
+
+
+def needs_wheel(text: str) -> bool:
+    """Whether there are only sources of something, which were not to be built."""
+    return _NEEDS_WHEEL.search(text) is not None
 
 
 def is_final(text: str) -> bool:

@@ -19,7 +19,6 @@ from packaging.requirements import Requirement as ParsedRequirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from isohub.envs.buildlog import masked
 from isohub.envs.recipe_builds import build_settings
 from isohub.envs.request import EnvironmentRequest
 from isohub.errors import ConfigError
@@ -336,7 +335,7 @@ def _from_user(text: str, option: str) -> Requirement:
     origin = f"Hub({option}=)"
     if _CREDENTIALS.search(text):
         raise ConfigError(
-            f"{option}: {masked(text)!r} has credentials in it, which would end up in files",
+            f"{option}: {text!r} has credentials in it, which would end up in files",
             hint="keep them in ~/.netrc or in git's credential store",
         )
     if _URL.match(text):

@@ -12,12 +12,21 @@ from datetime import date
 from pathlib import Path
 
 from isohub.envs.buildlog import BuildLog
-from isohub.envs.explanations import NO_ROOM_HINT, explanation, hint, names, no_network, no_room
+from isohub.envs.explanations import (
+    NO_BUILD_HINT,
+    NO_ROOM_HINT,
+    explanation,
+    hint,
+    names,
+    needs_wheel,
+    no_network,
+    no_room,
+)
 from isohub.envs.interpreters import Interpreter
 from isohub.envs.lock import Lock, parse_lock
 from isohub.envs.lock_index import default_index, with_index
 from isohub.envs.plan import Plan
-from isohub.envs.uv import Uv
+from isohub.envs.uv import ONLY_WHEELS, Uv
 from isohub.errors import BuildError, IsohubError, OfflineError, ResolveError
 from isohub.hubconf.requirements import Requirement
 
@@ -135,7 +144,12 @@ def has_wheel(name: str, version: str, interpreter: Interpreter, uv: Uv, folder:
     wanted = folder / "wheel.in"
     wanted.write_text(f"{name}=={version}\n", encoding="utf-8")
     arguments: list[str | Path] = ["pip", "compile", wanted, "--python", interpreter.path, "--quiet"]
-    return uv.run([*arguments, "--no-deps", "--no-build"], log=log, limit=_WHEEL_LIMIT).returncode == 0
+    return (
+        uv.run(
+            [*arguments, "--no-deps", *(() if uv.only_wheels else ONLY_WHEELS)], log=log, limit=_WHEEL_LIMIT
+        ).returncode
+        == 0
+    )
 
 
 def _write(path: Path, requirements: tuple[Requirement, ...]) -> None:
@@ -165,4 +179,5 @@ def _failure(output: str, question: Question, uv: Uv, log: BuildLog) -> IsohubEr
             hint="go online once",
         )
     message = f"the requirements cannot be met on Python {question.interpreter.version_text}"
-    return ResolveError(message, tail=tail, log=log.path, hint=hint(said))
+    what_to_do = NO_BUILD_HINT if uv.only_wheels and needs_wheel(said) else hint(said)
+    return ResolveError(message, tail=tail, log=log.path, hint=what_to_do)

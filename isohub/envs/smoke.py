@@ -11,6 +11,7 @@ from isohub.envs.process import TimedOut, exit_text, run_program
 from isohub.envs.recipes import Recipe
 from isohub.envs.store import Environment
 from isohub.errors import BuildError
+from isohub.sandbox import Sandbox, end_inside
 
 __all__ = ["run_smoke_check"]
 
@@ -18,9 +19,14 @@ _LIMIT = 900.0
 
 
 def run_smoke_check(
-    environment: Environment, recipe: Recipe, log: BuildLog, *, limit: float = _LIMIT
+    environment: Environment,
+    recipe: Recipe,
+    log: BuildLog,
+    *,
+    sandbox: Sandbox | None = None,
+    limit: float = _LIMIT,
 ) -> None:
-    """Run the check to its end; what it prints is in the log.
+    """Run the check to its end, in a sandbox if there is to be one; what it prints is in the log.
 
     Raises:
         BuildError: it raised, its process died, or it did not end in time.
@@ -34,17 +40,25 @@ def run_smoke_check(
         command: list[str | Path] = [environment.python, "-I", worker, "smoke", environment.repo_dir, check]
         command += [environment.prelude] if environment.prelude else []
         log.command(command)
+        environ = scrubbed_environ(environment.env)
+        before: list[str] = []
+        if sandbox is not None:
+            log.write(f"isohub: {sandbox}")
+            shown = (worker.parent, environment.repo_dir, check, environment.prelude)
+            before = sandbox.words(environment.python, environ, readable=shown)
         try:
             with log.path.open("ab") as output:
                 returncode = run_program(
-                    command,
-                    environ=scrubbed_environ(environment.env),
+                    [*before, *command],
+                    environ=environ,
                     folder=environment.repo_dir,
                     output=output,
                     limit=limit,
                 )
         except TimedOut as error:
             raise _failed(recipe, f"did not end within {limit:.0f} s", log) from error
+    if before:
+        returncode = end_inside(returncode)
     if returncode != 0:
         raise _failed(recipe, f"failed: {exit_text(returncode)}", log)
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from isohub.config import Settings
-from isohub.envs.buildlog import BuildLog, masked
+from isohub.envs.buildlog import BuildLog
 from isohub.envs.process import TimedOut, exit_text, run_program
 from isohub.envs.uv_settings import UvSettings, read_uv_settings
 from isohub.errors import BuildError
+from isohub.masking import masked
+from isohub.sandbox import bubblewrap
 
-__all__ = ["Uv", "UvAnswer", "load_uv"]
+__all__ = ["ONLY_WHEELS", "Uv", "UvAnswer", "load_uv"]
 
+#: Options by which nothing is built from source.
+ONLY_WHEELS = ("--only-binary", ":all:")
 _OUTPUT_LIMIT = 4 * 1024 * 1024
 # How uv fetches and keeps, which decides nothing about what it finds.
 _FETCHING = frozenset(
@@ -28,7 +32,7 @@ _FETCHING = frozenset(
 
 @dataclass(frozen=True)
 class UvAnswer:
-    """How uv ended, and what it printed, without credentials."""
+    """How uv ended, and what it printed, without secrets."""
 
     returncode: int
     output: str
@@ -58,6 +62,11 @@ class Uv:
         bounds = [path.read_bytes() for path in self.settings.constraints if path.is_file()]
         parts = ([f"{name}={environ[name]}" for name in deciding], self.settings.options, bounds)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    @property
+    def only_wheels(self) -> bool:
+        """Whether it builds nothing from source."""
+        return self.settings.options[-len(ONLY_WHEELS) :] == ONLY_WHEELS
 
     def run(
         self,
@@ -126,4 +135,8 @@ def load_uv(settings: Settings) -> Uv:
     folder = settings.home / "tools-v1"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "uv.toml").touch()
-    return Uv(program, folder, read_uv_settings(), settings.offline)
+    told = read_uv_settings()
+    if settings.sandbox is not None and bubblewrap(network=settings.network)[0] is not None:
+        # What is built from source runs a stranger's code, and writes into a cache from which other environments are filled.
+        told = replace(told, options=(*told.options, *ONLY_WHEELS))
+    return Uv(program, folder, told, settings.offline)

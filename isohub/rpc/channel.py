@@ -46,7 +46,6 @@ class Channel:
     """Calls to one worker.
 
     Args:
-        folder: where the two endpoints are; nobody else can look into it.
         name: what the worker is called in messages.
         key: the word by which the worker proves that it is the one that was started.
         log: where the worker's output goes.
@@ -60,7 +59,6 @@ class Channel:
 
     def __init__(
         self,
-        folder: Path,
         *,
         name: str,
         key: str,
@@ -73,7 +71,7 @@ class Channel:
         tally: MutableSequence[int] | memoryview | None = None,
     ) -> None:
         self.name = name
-        self._link = Link(folder)
+        self._link = Link()
         self._key = key
         self._log = log
         self._tail = tail
@@ -101,10 +99,19 @@ class Channel:
         self._forked = False
         _channels.add(self)
 
-    @property
-    def endpoints(self) -> tuple[str, str]:
-        """Where the worker gets its requests, and where it sends its replies."""
-        return self._link.requests, self._link.replies
+    def admit(self, folder: Path, pid: int) -> tuple[str, str]:
+        """Let the worker, which is the process `pid`, connect.
+
+        Args:
+            folder: where the two endpoints are; nobody else can look into it.
+
+        Returns:
+            Where it gets its requests, and where it sends its replies.
+
+        Raises:
+            OSError: the endpoints cannot be made there.
+        """
+        return self._link.admit(folder, pid)
 
     # ---- calls
 

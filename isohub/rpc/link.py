@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import secrets
+import sys
 import threading
 import time
 from collections import deque
@@ -39,23 +40,17 @@ class Link:
 
     Any thread may send; one at a time may receive.
 
-    Args:
-        folder: where the two endpoints are; nobody else can look into it.
-
     Attributes:
         held: messages that wait for others to go along.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.requests = f"ipc://{folder / 'q'}"
-        self.replies = f"ipc://{folder / 'a'}"
+    def __init__(self) -> None:
         context = _Context.instance()
         self._outbox = context.socket(zmq.PUSH)
         self._inbox = context.socket(zmq.PULL)
-        for socket, endpoint in ((self._outbox, self.requests), (self._inbox, self.replies)):
+        for socket in (self._outbox, self._inbox):
             socket.set_hwm(0)
             socket.linger = 0
-            socket.bind(endpoint)
         self._own_endpoint = f"inproc://isohub-{id(self)}"
         self._inbox.bind(self._own_endpoint)
         self._wake_word = secrets.token_bytes(16)  # which no worker can say
@@ -67,6 +62,31 @@ class Link:
         self._senders: set[int] = set()  # threads that have the lock or are about to take it, as in ``turns``
         self.held: deque[Sequence[Any]] = deque()
         self._over = False
+
+    def admit(self, folder: Path, pid: int) -> tuple[str, str]:
+        """Let the process `pid` connect, before anything is sent or received.
+
+        On Linux the kernel says who connects, and nobody else can: of requests, each peer would get its share. Elsewhere it is
+        the folder that keeps others out.
+
+        Args:
+            folder: where the two endpoints are; nobody else can look into it.
+
+        Returns:
+            The endpoint of requests, and that of replies.
+
+        Raises:
+            OSError: they cannot be made there.
+        """
+        endpoints = f"ipc://{folder / 'q'}", f"ipc://{folder / 'a'}"
+        for socket, endpoint in zip((self._outbox, self._inbox), endpoints, strict=True):
+            try:
+                if sys.platform.startswith("linux"):
+                    socket.setsockopt(zmq.IPC_FILTER_PID, pid)
+                socket.bind(endpoint)
+            except zmq.ZMQError as error:
+                raise OSError(error.errno, f"cannot listen at {endpoint}: {error.strerror}") from error
+        return endpoints
 
     # ---- out
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from isohub.errors import RemoteError
+from isohub.masking import masked
 from isohub_worker.faults import BUILTIN_ERRORS, Fault
 
 __all__ = ["RemoteTraceback", "remote_error"]
@@ -29,13 +30,14 @@ def remote_error(fault: Fault, log: Path | None, tail: Callable[[], str]) -> Rem
         fault.message, type_name=fault.type_name, traceback_text=fault.traceback, log=log, tail=tail()
     )
     if fault.args is not None:
-        error.args = fault.args
+        args = tuple(masked(item) if isinstance(item, str) else item for item in fault.args)
+        error.args = args
         try:
             # What the built-in error makes of its arguments: errno, filename, value, start ...
-            BUILTIN_ERRORS.get(fault.base, Exception).__init__(error, *fault.args)
+            BUILTIN_ERRORS.get(fault.base, Exception).__init__(error, *args)
         except (TypeError, OverflowError):
             pass  # a subclass over there was made from other arguments than its base
-    error.__cause__ = RemoteTraceback(_cause(fault, log, error.tail))
+    error.__cause__ = RemoteTraceback(_cause(fault.type_name, error.traceback_text, log, error.tail))
     return error
 
 
@@ -48,8 +50,8 @@ def _error_class(base: str) -> type[RemoteError]:
     return type(f"Remote{base}", (RemoteError, builtin), {"__module__": RemoteError.__module__})
 
 
-def _cause(fault: Fault, log: Path | None, tail: str | None) -> str:
-    parts = ["", '"""', f"In the worker, {fault.type_name} was raised:", "", fault.traceback.rstrip()]
+def _cause(type_name: str, traceback: str, log: Path | None, tail: str | None) -> str:
+    parts = ["", '"""', f"In the worker, {type_name} was raised:", "", traceback.rstrip()]
     if log is not None:
         parts += ["", f"Its log is {log}"]
         if tail:

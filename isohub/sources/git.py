@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from isohub.errors import FetchError, RepoNotFound
+from isohub.masking import keep_secret
 from isohub.sources.advertisement import Advertisement, Resolved, read_ls_remote
 from isohub.sources.ref import Credentials, GitName, is_commit_id
 from isohub.sources.tree import Pin
@@ -73,6 +74,8 @@ def use_credentials(name: GitName) -> None:
     """Use the credentials that stood in the URL whenever this process asks that repository."""
     if name.credentials is not None:
         _credentials[name.url] = name.credentials
+        # A user without a password may be a token.
+        keep_secret(name.credentials.password or name.credentials.username)
 
 
 def resolve(name: GitName, *, skip_validation: bool = False, patience: float = _ASKING) -> Resolved:
@@ -179,7 +182,7 @@ class _Repository:
         )
         if status == 0:
             return output
-        tail = "\n".join(self._without_secrets(errors).strip().splitlines()[-8:])
+        tail = "\n".join(errors.strip().splitlines()[-8:])
         if arguments[0] == "ls-remote" and any(sign in errors.lower() for sign in _HIDDEN_OR_MISSING):
             raise RepoNotFound(
                 f"there is no repository {self._url}, or it is hidden from us",
@@ -187,12 +190,6 @@ class _Repository:
                 hint="check the URL, and that `git ls-remote URL` answers without asking for a password",
             )
         raise FetchError(f"git {arguments[0]} failed for {self._url} (exit status {status})", tail=tail)
-
-    def _without_secrets(self, text: str) -> str:
-        if self._credentials is not None:
-            for secret in (self._credentials.password, self._credentials.username):
-                text = text.replace(secret, "***") if secret else text
-        return text
 
 
 def _credential_environment(credentials: Credentials, environ: Mapping[str, str]) -> dict[str, str]:

@@ -57,7 +57,7 @@ def workers(*, all: bool = False) -> list[WorkerInfo]:
             host=worker.host,
             state=state.value,
             gpus=worker.gpus,
-            gpu_memory=None if memory is None else memory.get(worker.pid, 0),
+            gpu_memory=None if memory is None else memory.get(_group(worker.pid), 0),
             rss=_rss(worker.pid),
             uptime=max(0.0, now - worker.since),
             calls=calls,
@@ -67,7 +67,7 @@ def workers(*, all: bool = False) -> list[WorkerInfo]:
     ]
 
 
-def _memory_by_group() -> dict[int, int | None] | None:
+def _memory_by_group() -> dict[int | None, int | None] | None:
     """The device memory of each process group, which is that of a worker and what it has started; None if nobody knows.
 
     A group's is None if the driver knows of its processes and not of their memory.
@@ -76,16 +76,23 @@ def _memory_by_group() -> dict[int, int | None] | None:
         processes = nvml.memory_of_processes()
     except nvml.NvmlMissing:
         return None
-    groups: dict[int, int | None] = {}
+    groups: dict[int | None, int | None] = {}
     for pid, used in processes.items():
-        try:
-            group = os.getpgid(pid)
-        except (ProcessLookupError, PermissionError):
+        group = _group(pid)
+        if group is None:
             continue
         before = groups.get(group, 0)
         groups[group] = None if used is None or before is None else before + used
     # In a container the driver may name processes by numbers that mean nothing here.
     return groups if groups or not processes else None
+
+
+def _group(pid: int) -> int | None:
+    """The process group that it is in, whose leader may be what makes its sandbox."""
+    try:
+        return os.getpgid(pid)
+    except (ProcessLookupError, PermissionError):
+        return None
 
 
 def _rss(pid: int) -> int | None:

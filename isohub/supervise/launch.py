@@ -13,18 +13,26 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import isohub_worker
 
-__all__ = ["anonymous_file", "forget_group", "kill_group", "remember_group", "spawn"]
+__all__ = ["PACKAGE", "anonymous_file", "forget_group", "kill_group", "remember_group", "spawn"]
 
+#: The worker's side of isohub.
+PACKAGE = Path(isohub_worker.__file__).parent
 _GUARD = Path(__file__).with_name("guard.py")
 
 
 def spawn(
-    python: Path, channel: int, *, environ: Mapping[str, str], log: int, cwd: str | None
+    python: Path,
+    channel: int,
+    *,
+    environ: Mapping[str, str],
+    log: int,
+    cwd: str | None,
+    before: Sequence[str] = (),
 ) -> subprocess.Popen[bytes]:
     """Start a process for workers with the interpreter `python`.
 
@@ -35,13 +43,14 @@ def spawn(
         environ: all of its process environment.
         log: file descriptor that its output goes to.
         cwd: its working directory; None for the host's.
+        before: what goes before the words of its command, to run it in a sandbox.
 
     Raises:
         OSError: the interpreter cannot be run.
     """
-    main = Path(isohub_worker.__file__).with_name("__main__.py")
+    main = PACKAGE / "__main__.py"
     popen = subprocess.Popen(
-        [str(python), "-I", str(main), "zygote", str(channel)],
+        [*before, str(python), "-I", str(main), "zygote", str(channel)],
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,

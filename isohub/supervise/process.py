@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
+import struct
 import threading
 import weakref
+from collections.abc import Mapping
 
 from isohub.supervise.launch import forget_group, kill_group
 
 __all__ = ["Process"]
+
+# The kernel's word on who has sent something: process, user and group, by the numbers that they have here.
+_CREDENTIALS = struct.Struct("3i") if hasattr(socket, "SCM_CREDENTIALS") else None
 
 
 class Process:
@@ -27,6 +33,8 @@ class Process:
 
     def __init__(self) -> None:
         self.control, self._theirs = socket.socketpair()
+        if _CREDENTIALS:
+            self.control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self.pid: int | None = None
         self.returncode: int | None = None
         self.error: OSError | None = None
@@ -54,6 +62,43 @@ class Process:
                 return False
         self._theirs.close()
         return True
+
+    def introduced(self, seconds: float) -> int | None:
+        """Wait until it says that it is there, once it is born.
+
+        Returns:
+            The number of its process, for which the kernel stands; in a sandbox `pid` is another one. None if it has ended, or
+            was asked to.
+
+        Raises:
+            TimeoutError: it says nothing.
+        """
+        with self._lock:
+            if self._ended.is_set():
+                return None
+            control = self.control.dup()  # whoever hears of its end closes the other one
+        with control:
+            control.settimeout(seconds)
+            try:
+                if not _CREDENTIALS:
+                    return self.pid if control.recv(1) else None
+                word, ancillary, *_ = control.recvmsg(1, socket.CMSG_SPACE(_CREDENTIALS.size))
+            except OSError as error:
+                if isinstance(error, TimeoutError):
+                    raise TimeoutError(f"it said nothing within {seconds:g} s") from None
+                return None
+        for level, kind, data in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS) and word:
+                return int(_CREDENTIALS.unpack(data)[0])
+        return None
+
+    def tell(self, endpoints: Mapping[str, str]) -> None:
+        """Say where it is to connect, once it has introduced itself."""
+        with self._lock:
+            try:
+                self.control.sendall(json.dumps(endpoints).encode() + b"\n")
+            except OSError:
+                pass  # it has ended, or is told to go already
 
     def wait(self) -> int | None:
         """Wait for its end, and that of what it has started; its exit status."""

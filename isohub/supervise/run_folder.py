@@ -9,7 +9,7 @@ import os
 import stat
 from pathlib import Path
 
-__all__ = ["run_folder"]
+__all__ = ["require_private", "run_folder"]
 
 
 def run_folder(name: str) -> Path:
@@ -28,7 +28,16 @@ def run_folder(name: str) -> Path:
         folder = Path("/tmp") / f"isohub-{user}"
     for path in (folder, folder / name):
         path.mkdir(mode=0o700, exist_ok=True)
-        status = path.lstat()
-        if not stat.S_ISDIR(status.st_mode) or status.st_uid != user or status.st_mode & 0o077:
-            raise PermissionError(f"{path} is not a folder that only this user can enter")
+        require_private(path)
     return folder / name
+
+
+def require_private(path: Path) -> None:
+    """Make sure that `path` is a folder that only this user can enter.
+
+    Raises:
+        OSError: it is not.
+    """
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise PermissionError(f"{path} is not a folder that only this user can enter")

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from isohub.errors import HubClosed, IsohubError, WorkerDied
+from isohub.sandbox import Sandbox
 from isohub.supervise.ends import how_it_ended, what_it_may_mean
-from isohub.supervise.launch import anonymous_file
+from isohub.supervise.launch import PACKAGE, anonymous_file
 from isohub.supervise.lifecycle import Event, Lifecycle, State
 from isohub.supervise.logs import last_lines, new_log
 from isohub.supervise.process import Process
 from isohub.supervise.register import Entry
+from isohub.supervise.run_folder import require_private
 from isohub.supervise.zygotes import Lease, Origin
 
 __all__ = ["Worker"]
@@ -45,6 +47,7 @@ class Worker:
         arrays_as_tensors: see ``isohub_worker.dispatch``.
         timeout: seconds that a call may take; None for no limit.
         shared_memory: bytes of shared memory for large tensors, each way; 0 sends them through the sockets.
+        sandbox: what it runs in; None for nothing of the kind.
         gpus: the GPUs that `environ` pins it to, for those who ask; None if it does not.
         starting: called with this worker before it is waited for, so that somebody else can close it meanwhile.
 
@@ -68,19 +71,29 @@ class Worker:
         arrays_as_tensors: bool = False,
         timeout: float | None = None,
         shared_memory: int = 0,
+        sandbox: Sandbox | None = None,
         gpus: tuple[str, ...] | None = None,
         starting: Callable[[Worker], None] = lambda worker: None,
     ) -> None:
         self.name = name
         self.returncode: int | None = None
         self._pid = os.getpid()
+        # Only the owner can enter, and the path is short, as the path of a socket must be.
+        self._folder = Path(tempfile.mkdtemp(prefix="isohub-", dir=_short_temporary_folder()))
+        require_private(self._folder)
         self._lifecycle = Lifecycle()
         self._process = Process()
         self._launched = threading.Event()
+        self._introduced_as: int | None = None
         log, self.log = new_log(logs, name)
         self._gpus = gpus
         self._entry = Entry()
-        origin = Origin.here(python, repo_dir, prelude, hub_dir, environ)
+        before: list[str] = []
+        if sandbox is not None:
+            os.write(log, f"isohub: {sandbox}\n".encode())
+            shown = (PACKAGE, repo_dir, prelude, self._folder)
+            before = sandbox.words(python, environ, readable=shown, hub_dir=hub_dir)
+        origin = Origin.here(python, repo_dir, prelude, hub_dir, environ, before)
         self._lease = Lease(origin, self._process, log, self.log)
         try:
             boot, arenas = self._prepare(threads, arrays_as_tensors, timeout, shared_memory)
@@ -100,7 +113,7 @@ class Worker:
                 import numpy  # noqa: F401
             self._launched.wait()
             self.channel.wait_for_hello(_HELLO_SECONDS)
-            # Both ends are connected. Nobody else can be from here on, and nothing is left if this process is killed.
+            # Both ends are connected, and nothing is left if this process is killed.
             shutil.rmtree(self._folder, ignore_errors=True)
             self._on(Event.READY)
             self.versions: dict[str, str | None] = self.channel.open()
@@ -115,12 +128,9 @@ class Worker:
         # It takes time to import, and the hubconf is being imported meanwhile.
         from isohub.rpc.channel import Channel
 
-        # Only the owner can enter, and the path is short, as the path of a socket must be.
-        self._folder = Path(tempfile.mkdtemp(prefix="isohub-", dir=_short_temporary_folder()))
         key = secrets.token_hex(16)
         arenas = [anonymous_file(shared_memory) for _ in range(2)] if shared_memory else []
         self.channel = Channel(
-            self._folder,
             name=self.name,
             key=key,
             log=self.log,
@@ -131,10 +141,7 @@ class Worker:
             kill=self._kill,
             tally=self._entry.tally,
         )
-        requests, replies = self.channel.endpoints
         boot = {
-            "requests": requests,
-            "replies": replies,
             "key": key,
             "threads": threads,
             "arena": shared_memory if arenas else None,
@@ -144,8 +151,9 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        assert self._process.pid is not None
-        return self._process.pid
+        pid = self._introduced_as or self._process.pid
+        assert pid is not None
+        return pid
 
     @property
     def alive(self) -> bool:
@@ -177,8 +185,7 @@ class Worker:
     def _watch(self, boot: dict[str, Any], log: int, arenas: list[int]) -> None:
         try:
             self._lease.launch(boot, arenas)
-            if self._process.pid is not None:
-                self._entry.start(self.name, self._process.pid, self._gpus, self.log)
+            self._meet()
         finally:
             for fd in (log, *arenas):
                 os.close(fd)
@@ -188,6 +195,18 @@ class Worker:
         self._lifecycle.on(Event.EXIT)
         self.channel.die(self._obituary)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _meet(self) -> None:
+        """Let the worker connect, and nobody else."""
+        try:
+            pid = self._introduced_as = self._process.introduced(_HELLO_SECONDS)
+            if pid is not None:
+                requests, replies = self.channel.admit(self._folder, pid)
+                self._entry.start(self.name, pid, self._gpus, self.log)
+                self._process.tell({"requests": requests, "replies": replies})
+        except OSError as error:
+            self._process.error = error
+            self._process.kill()
 
     def _obituary(self) -> IsohubError:
         """The error for whoever waited for this worker when it ended."""

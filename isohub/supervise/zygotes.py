@@ -23,6 +23,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from isohub.sandbox import end_inside
 from isohub.supervise.ends import how_it_ended
 from isohub.supervise.launch import forget_group, kill_group, remember_group, spawn
 from isohub.supervise.process import Process
@@ -43,6 +44,7 @@ class Origin:
     hub_dir: Path | None
     environ: frozenset[tuple[str, str]] = field(repr=False)
     cwd: str | None
+    before: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
     def here(
@@ -52,13 +54,14 @@ class Origin:
         prelude: Path | None,
         hub_dir: Path | None,
         environ: Mapping[str, str],
+        before: Sequence[str] = (),
     ) -> Origin:
         """That of a worker that starts in the host's working directory."""
         try:
             cwd = str(Path.cwd())
         except FileNotFoundError:
             cwd = None  # it was removed, and whoever starts here is in it all the same
-        return cls(python, repo_dir, prelude, hub_dir, frozenset(environ.items()), cwd)
+        return cls(python, repo_dir, prelude, hub_dir, frozenset(environ.items()), cwd, tuple(before))
 
 
 class Lease:
@@ -199,6 +202,7 @@ class _Zygote:
                 environ=dict(self.origin.environ),
                 log=log,
                 cwd=self.origin.cwd,
+                before=self.origin.before,
             )
         except OSError as error:
             self._first.failed(error)
@@ -215,7 +219,10 @@ class _Zygote:
         why = self._listen(popen.pid)
         if why is not None:
             kill_group(popen.pid)
-        self._bury(popen.pid, _end_of(popen.pid), why)
+        status = _end_of(popen.pid)
+        self._bury(
+            popen.pid, end_inside(status) if self.origin.before and status is not None else status, why
+        )
         with self._lock:
             popen.wait()
             self._socket.close()
@@ -236,7 +243,7 @@ class _Zygote:
 
     def _hear(self, message: list[Any], pid: int) -> None:
         what, *arguments = message
-        if what not in _SAYS.get(self.state, ()):
+        if what not in _SAYS.get(self.state, ()) or (what == "ready" and self.alone is not None):
             raise ValueError(what)
         if what == "ready":
             with self._lock:
@@ -325,7 +332,8 @@ class _Zygotes:
             if zygote is not None:
                 zygote.leases.add(process)
                 return zygote
-            alone = self._alone.get(origin)
+            # A process in a sandbox has no say over others: what it calls its forks may be anybody.
+            alone = "it is in a sandbox" if origin.before else self._alone.get(origin)
             zygote = _Zygote(origin, process, log, log_path, alone)
             if alone is None:
                 self._shared[origin] = zygote

@@ -48,7 +48,7 @@ def problem(answer: dict[str, Any], words: str) -> dict[str, Any]:
 
 def test_a_healthy_machine(isohub: Command) -> None:
     answer = examined(isohub, 0)
-    names = "isohub python pythons uv git gpus caches network terminal problems healthy"
+    names = "isohub python pythons uv git sandbox gpus caches network terminal problems healthy"
     assert sorted(answer) == sorted(names.split())
     assert answer["python"]["version"] in [item["version"] for item in answer["pythons"]["found"]]
     assert answer["uv"]["version"].startswith("uv ")
@@ -66,7 +66,18 @@ def test_a_healthy_machine_for_people(isohub: Command) -> None:
     done = isohub("doctor")
     assert (done.code, done.err) == (0, "")
     titles = [line for line in done.out.splitlines() if not line.startswith(" ")]
-    expected = ["isohub", "Pythons", "uv", "uv is told", "git", "GPUs", "folders", "network", "terminal"]
+    expected = [
+        "isohub",
+        "Pythons",
+        "uv",
+        "uv is told",
+        "git",
+        "sandbox",
+        "GPUs",
+        "folders",
+        "network",
+        "terminal",
+    ]
     assert titles[: len(expected)] == expected
     assert titles[-1] in ("nothing is wrong", "what is wrong")
 
@@ -127,6 +138,14 @@ def test_what_uv_is_told_is_shown_without_credentials(isohub: Command) -> None:
         assert "http://***@proxy.example:3128" in done.out
         assert "UV_INDEX_OURS_PASSWORD" in done.out
     assert examined(isohub, 0, **secrets)["network"]["github_token"] is True
+
+
+def test_a_sandbox_that_is_asked_for_and_cannot_be_made(isohub: Command, tmp_path: Path) -> None:
+    program(tmp_path / "bin", "bwrap", "echo 'no permissions' >&2; exit 1")
+    path = with_programs(tmp_path / "bin")
+    assert examined(isohub, 0, PATH=path)["sandbox"]["works"] is False, "nobody asks for one"
+    assert problem(examined(isohub, 1, PATH=path, ISOHUB_SANDBOX="bwrap"), "no permissions")["fatal"]
+    assert not problem(examined(isohub, 0, PATH=path, ISOHUB_SANDBOX="auto"), "no permissions")["fatal"]
 
 
 def test_gpus(isohub: Command, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from isohub.download import download, download_url_to_file
 from isohub.errors import ConfigError, FetchError
 from isohub.progress import Step
-from isohub.web import Patience, Session, redacted
+from isohub.web import Patience, Session
 from tests.servers import FileServer
 
 CONTENT = bytes(range(256)) * 20_000
@@ -178,16 +178,3 @@ def test_a_certificate_setting_that_leads_nowhere_is_named(
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
     with pytest.raises(ConfigError, match="SSL_CERT_FILE"):
         download_url_to_file(url, old)
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("https://user:pw@example.com/a/b?token=x#y", "https://example.com/a/b"),
-        ("https://example.com", "https://example.com"),
-        ("https://a@b@example.com/x@y", "https://example.com/x@y"),
-        ("https://example.com?token=x", "https://example.com"),
-    ],
-)
-def test_errors_show_urls_without_secrets(text: str, shown: str) -> None:
-    assert redacted(text) == shown

@@ -1,4 +1,4 @@
-"""What the command line makes of names and texts: sources, sizes, ages, secrets and what could steer a terminal."""
+"""What the command line makes of names and texts: sources, sizes, ages and what could steer a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isohub.cli.hub import source_of
-from isohub.cli.masking import masked_url
 from isohub.cli.output import age, file_size, printable
 from isohub.disk import disk_use
 
@@ -35,24 +34,6 @@ from isohub.disk import disk_use
 def test_the_form_of_a_name_says_where_it_is(repo: str, source: str) -> None:
     assert source_of(argparse.Namespace(repo=repo, source=None)) == source
     assert source_of(argparse.Namespace(repo=repo, source="builtin")) == "builtin"
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("https://index.example/simple", "https://index.example/simple"),
-        ("https://me:secret@index.example/simple", "https://***@index.example/simple"),
-        ("https://secret@index.example", "https://***@index.example"),
-        ("https://me:se/cr@et@index.example/x", "https://***@index.example/x"),
-        ("me:secret@proxy:3128", "***@proxy:3128"),
-        ("https://a.example/x?token=secret", "https://a.example/x?***"),
-        ("https://u:secret@a/ https://u:secret@b/", "https://***@a/ https://***@b/"),
-        ("https://u:secret@a/,/plain/folder", "https://***@a/,/plain/folder"),
-        ("name=https://u:secret@a/", "name=https://***@a/"),
-    ],
-)
-def test_secrets_in_urls_are_not_shown(text: str, shown: str) -> None:
-    assert masked_url(text) == shown
 
 
 @given(st.text())

@@ -13,7 +13,17 @@ from isohub.errors import ConfigError
 @pytest.fixture(autouse=True)
 def nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty working directory and configuration folder, and no variable of isohub's."""
-    for name in ("HOME", "PYTHON", "INSTALL_PYTHON", "OFFLINE", "TIMEOUT", "TRUST", "RECIPES"):
+    for name in (
+        "HOME",
+        "PYTHON",
+        "INSTALL_PYTHON",
+        "OFFLINE",
+        "TIMEOUT",
+        "TRUST",
+        "RECIPES",
+        "SANDBOX",
+        "NETWORK",
+    ):
         monkeypatch.delenv(f"ISOHUB_{name}", raising=False)
     monkeypatch.delenv("GITHUB_TOKEN", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))

@@ -17,27 +17,29 @@ ROOT = Path(__file__).parents[2]
 # A part of the host's side is a package or a module right below `isohub`. It may import the parts in its row, and itself.
 # "wire" stands for the modules of `isohub_worker` that both sides speak through, "worker" for where the package lies.
 MAY_IMPORT = {
-    "errors": "",
+    "masking": "",
+    "errors": "masking",
     "disk": "",
     "pruning": "disk errors",
-    "progress": "",
+    "progress": "masking",
     "config": "errors",
     "environ": "config",
+    "sandbox": "config errors",
     "web": "errors",
     "download": "errors progress web",
-    "sources": "errors config disk progress web download",
+    "sources": "errors masking config disk progress web download",
     "hubconf": "errors",
-    "envs": "errors config disk progress environ sources hubconf worker",
-    "rpc": "errors wire",
-    "supervise": "errors rpc worker",
+    "envs": "errors masking config sandbox disk progress environ sources hubconf worker",
+    "rpc": "errors masking wire",
+    "supervise": "errors sandbox rpc worker",
     "entry_points": "errors envs",
-    "pool": "errors config environ envs supervise weights",
+    "pool": "errors masking config sandbox environ envs supervise weights",
     "cache": "errors config disk progress pruning sources envs",
     "upkeep": "errors config disk progress pruning sources envs cache",
     "hub": "errors config progress sources envs entry_points pool pruning cache upkeep",
     "default": "hub",
     "weights": "errors config download default",
-    "cli": "errors config disk progress pruning envs cache upkeep hub default",
+    "cli": "errors masking config sandbox disk progress pruning envs cache upkeep hub default",
 }
 # What the public names are gathered from, by whoever is above.
 PUBLIC = {"isohub", "isohub.__init__"}

@@ -1,7 +1,8 @@
 """The worker's life, from its first word to the last.
 
-The control channel is a stream socket that the host holds the other end of and never writes into: what the worker waits for there
-is its end, which means that the host has closed this worker or has died, and the worker then goes, whatever it is doing.
+The control channel is a stream socket that the host holds the other end of. The worker says there that it is there, the host
+where it is to connect, and then neither says anything more: what the worker waits for is its end, which means that the host has
+closed this worker or has died, and the worker then goes, whatever it is doing.
 
 Calls arrive on one ZeroMQ socket and answers leave by another, so that neither side ever needs one socket in two threads. With
 one thread (the default) the main thread does everything: it reads a call, does it, answers; while nothing is asked it
@@ -11,6 +12,7 @@ moves the open streams on, an item each in turn.
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import socket
 import sys
@@ -34,16 +36,34 @@ from .objects import Kept, ObjectTable
 from .outbox import Outbox
 from .streams import Stream, Streams
 
-__all__ = ["Server", "watch_host"]
+__all__ = ["Server", "introduce", "watch_host"]
 
 # How long what a repository registered to happen at exit may take.
 _GRACE = 1.0
 
 
-def watch_host(control: socket.socket) -> None:
-    """Start to wait for the end of the control channel, at which this process goes."""
+def introduce(control: socket.socket) -> Any:
+    """Say on the control channel that this process is there, and hear where it is to connect.
+
+    The kernel tells the host which process that is, and the host lets that one in and no other.
+    """
     # Whatever the hubconf made the default.
     control.settimeout(None)
+    try:
+        control.sendall(b"+")
+        line = b""
+        while not line.endswith(b"\n"):
+            chunk = control.recv(65536)
+            if not chunk:
+                os._exit(0)
+            line += chunk
+    except OSError:
+        os._exit(0)  # the host has given up already
+    return json.loads(line.decode())
+
+
+def watch_host(control: socket.socket) -> None:
+    """Start to wait for the end of the control channel, at which this process goes."""
     threading.Thread(target=_go_with_host, args=(control,), name="isohub-control", daemon=True).start()
 
 

@@ -36,7 +36,7 @@ from typing import Any, NoReturn
 
 from .fork_safety import open_files, why_not
 from .hubconf import import_hubconf, set_hub_dir
-from .loop import Server, watch_host
+from .loop import Server, introduce, watch_host
 from .parent import die_with_parent
 from .randomness import begin_anew
 
@@ -71,7 +71,9 @@ def main(fd: str) -> None:
     os.close(log)
     if boot["arena"] is not None:
         boot["arena"] = (*arenas, boot["arena"])
-    watch_host(socket.socket(fileno=control))
+    channel = socket.socket(fileno=control)
+    boot.update(introduce(channel))
+    watch_host(channel)
     Server(boot, hubconf).serve()
 
 
