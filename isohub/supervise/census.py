@@ -18,7 +18,7 @@ class WorkerInfo:
 
     Attributes:
         name: what it runs, such as ``owner/repo@main``.
-        pid: its process.
+        pid: its process; while it starts, the one that imports the hubconf for it.
         host: the process that started it, and that it ends with.
         state: "starting", "serving" or "closing".
         gpus: the GPUs that it is pinned to, () for none; None if the Hub was not told.

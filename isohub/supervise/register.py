@@ -77,12 +77,14 @@ class Entry:
         _entries.add(self)
 
     def start(self, name: str, pid: int, gpus: tuple[str, ...] | None, log: Path) -> None:
-        """Note what was started."""
+        """Note what was started; again, if it has become another process."""
         self._worker = worker = Worker(name, pid, _start(pid), os.getpid(), gpus, str(log), time.monotonic())
         if self._path is not None:
             try:
-                with self._path.open("ab", buffering=0) as file:
+                with self._path.open("r+b", buffering=0) as file:
+                    file.seek(_COUNTERS.size)
                     file.write(json.dumps(asdict(worker)).encode())
+                    file.truncate()
             except OSError:
                 pass  # the disk is full, or somebody tidied up
 

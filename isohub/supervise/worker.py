@@ -184,6 +184,10 @@ class Worker:
 
     def _watch(self, boot: dict[str, Any], log: int, arenas: list[int]) -> None:
         try:
+            importer = self._lease.importer()
+            if importer is not None:
+                # Who asks meanwhile which workers there are is told of this one, too.
+                self._entry.start(self.name, importer, self._gpus, self.log)
             self._lease.launch(boot, arenas)
             self._meet()
         finally:

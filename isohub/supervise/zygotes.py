@@ -93,6 +93,10 @@ class Lease:
             self._zygote = _zygotes.instead_of(former, self._process, self._log, self._log_path)
             _zygotes.leave(former, self._process)
 
+    def importer(self) -> int | None:
+        """The process that imports the hubconf for the worker; None if it cannot be launched."""
+        return self._zygote.pid()
+
     def end(self) -> None:
         """The worker is gone, and nobody wants another one in its place. Only after `launch`."""
         _zygotes.leave(self._zygote, self._process)
@@ -133,6 +137,7 @@ class _Zygote:
         self._workers: dict[int, Process] = {}
         self._imported_at = ""
         self._popen: subprocess.Popen[bytes] | None = None
+        self._launched = threading.Event()
         self._closing = False
         self._socket, theirs = socket.socketpair()
         order = {
@@ -205,6 +210,7 @@ class _Zygote:
                 before=self.origin.before,
             )
         except OSError as error:
+            self._launched.set()
             self._first.failed(error)
             self._fork_no_more(_State.ENDED)
             self._socket.close()
@@ -214,6 +220,7 @@ class _Zygote:
             os.close(log)
         with self._lock:
             self._popen = popen
+            self._launched.set()
             if self._closing:
                 kill_group(popen.pid)
         why = self._listen(popen.pid)
@@ -226,6 +233,11 @@ class _Zygote:
         with self._lock:
             popen.wait()
             self._socket.close()
+
+    def pid(self) -> int | None:
+        """Its process, once it is launched; None if that fails."""
+        self._launched.wait()
+        return None if self._popen is None else self._popen.pid
 
     def _listen(self, pid: int) -> str | None:
         """Do what it says until it says no more; what is wrong with it, if it talks nonsense."""
