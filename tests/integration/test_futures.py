@@ -108,6 +108,16 @@ def test_what_was_sent_is_done_although_nobody_asks(remote: Remote) -> None:
         assert [items[at] for at in range(count)] == [*range(count)]
 
 
+def test_an_answer_waits_for_others_and_not_for_a_call_that_takes_long(remote: Remote) -> None:
+    keeper = remote.load("gate_keeper")
+    futures = [submit(keeper.same, number) for number in range(100)]
+    waiting = submit(keeper.wait)
+    futures_after = [submit(keeper.same, number) for number in range(20)]
+    assert [future.result(PATIENCE) for future in futures] == [*range(100)]
+    assert not waiting.done()
+    assert not any(future.done() for future in futures_after)
+
+
 def test_calls_of_all_kinds_keep_their_order(remote: Remote) -> None:
     items = remote.load("items")
     futures = []
