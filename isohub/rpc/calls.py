@@ -122,6 +122,11 @@ class Calls:
         self._abandoned: set[int] = set()
         self._streams: dict[int, Stream] = {}
 
+    @property
+    def none_open(self) -> bool:
+        """Whether nothing is open: neither for a caller nor, abandoned, for the worker alone."""
+        return not (self._calls or self._streams or self._abandoned)
+
     def open_call(self, on_done: Callable[[Call], None] | None = None) -> Call:
         call = Call(next(self._call_numbers), on_done)
         self._calls[call.number] = call

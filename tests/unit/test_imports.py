@@ -21,7 +21,8 @@ MAY_IMPORT = {
     "disk": "",
     "pruning": "disk errors",
     "progress": "",
-    "config": "errors",
+    "sizes": "",
+    "config": "errors sizes",
     "environ": "config",
     "web": "errors",
     "download": "errors progress web",
@@ -29,7 +30,7 @@ MAY_IMPORT = {
     "hubconf": "errors",
     "envs": "errors config disk progress environ sources hubconf worker",
     "rpc": "errors wire",
-    "supervise": "errors rpc worker",
+    "supervise": "errors sizes rpc worker",
     "entry_points": "errors envs",
     "pool": "errors config environ envs supervise weights",
     "cache": "errors config disk progress pruning sources envs",
@@ -37,7 +38,7 @@ MAY_IMPORT = {
     "hub": "errors config progress sources envs entry_points pool pruning cache upkeep",
     "default": "hub",
     "weights": "errors config download default",
-    "cli": "errors config disk progress pruning envs cache upkeep hub default",
+    "cli": "errors config disk progress sizes pruning envs cache upkeep hub default",
 }
 # What the public names are gathered from, by whoever is above.
 PUBLIC = {"isohub", "isohub.__init__"}

@@ -1,7 +1,8 @@
 """The worker's life, from its first word to the last.
 
 The control channel is a stream socket that the host holds the other end of and never writes into: what the worker waits for there
-is its end, which means that the host has closed this worker or has died, and the worker then goes, whatever it is doing.
+is its end, which means that the host has closed this worker or has died, and the worker then goes, whatever it is doing. While it
+waits, the worker puts a byte into it from time to time. Nobody has to take that out; it only says that Python runs in the worker.
 
 Calls arrive on one ZeroMQ socket and answers leave by another, so that neither side ever needs one socket in two threads. With
 one thread (the default) the main thread does everything: it reads a call, does it, answers; while nothing is asked it
@@ -37,12 +38,13 @@ __all__ = ["Server", "watch_host"]
 
 # How long what a repository registered to happen at exit may take.
 _GRACE = 1.0
+# How often a worker gives a sign of life.
+_BEAT_SECONDS = 1.0
 
 
 def watch_host(control: socket.socket) -> None:
-    """Start to wait for the end of the control channel, at which this process goes."""
-    # Whatever the hubconf made the default.
-    control.settimeout(None)
+    """Start to wait for the end of the control channel, at which this process goes, and to give signs of life there."""
+    control.settimeout(_BEAT_SECONDS)
     threading.Thread(target=_go_with_host, args=(control,), name="isohub-control", daemon=True).start()
 
 
@@ -230,8 +232,11 @@ def _go_with_host(control: socket.socket) -> None:
     Whoever held the other end ends what this process has started.
     """
     try:
-        while control.recv(4096):
-            pass
+        while not _is_over(control):
+            try:
+                control.send(b".", socket.MSG_DONTWAIT)
+            except OSError:
+                continue  # it is full since the host is stopped, or it is over
         timer = threading.Timer(_GRACE, os._exit, (0,))
         timer.daemon = True
         timer.start()
@@ -241,3 +246,13 @@ def _go_with_host(control: socket.socket) -> None:
     finally:
         # Whatever the repository made of these.
         os._exit(0)
+
+
+def _is_over(control: socket.socket) -> bool:
+    """Wait until the next sign of life is due, or for the end."""
+    try:
+        return not control.recv(4096)
+    except socket.timeout:
+        return False
+    except OSError:
+        return True  # a host that dies with signs of life unread resets the connection
