@@ -232,11 +232,14 @@ def _go_with_host(control: socket.socket) -> None:
     Whoever held the other end ends what this process has started.
     """
     try:
-        while not _is_over(control):
+        while True:
             try:
-                control.send(b".", socket.MSG_DONTWAIT)
+                if not control.recv(4096):
+                    break
+            except socket.timeout:
+                _give_sign_of_life(control)
             except OSError:
-                continue  # it is full since the host is stopped, or it is over
+                break  # a host that dies with signs of life unread resets the connection
         timer = threading.Timer(_GRACE, os._exit, (0,))
         timer.daemon = True
         timer.start()
@@ -248,11 +251,8 @@ def _go_with_host(control: socket.socket) -> None:
         os._exit(0)
 
 
-def _is_over(control: socket.socket) -> bool:
-    """Wait until the next sign of life is due, or for the end."""
+def _give_sign_of_life(control: socket.socket) -> None:
     try:
-        return not control.recv(4096)
-    except socket.timeout:
-        return False
+        control.send(b".", socket.MSG_DONTWAIT)
     except OSError:
-        return True  # a host that dies with signs of life unread resets the connection
+        pass  # it is full, since the host is stopped, or it is over
