@@ -31,7 +31,9 @@ def python(request: pytest.FixtureRequest) -> Path:
 
 @contextmanager
 def limited(python: Path, folder: Path, limits: Limits, hubconf: str = "hungry") -> Iterator[Remote]:
-    with start(python, hubconf, folder, limits=limits, environ=scrubbed_environ(limits.variables())) as remote:
+    with start(
+        python, hubconf, folder, limits=limits, environ=scrubbed_environ(limits.variables())
+    ) as remote:
         yield remote
 
 

@@ -197,7 +197,9 @@ def test_a_worker_is_not_missed_by_those_who_call_while_it_ends(python: Path, tm
             assert retired.is_set()
             errors = [answer for answer in answers if isinstance(answer, IsohubError)]
             assert [str(error) for error in errors] == ["it retired"] * 3
-            assert {answer for answer in answers if not isinstance(answer, IsohubError)} == {remote.worker.pid}
+            assert {answer for answer in answers if not isinstance(answer, IsohubError)} == {
+                remote.worker.pid
+            }
 
 
 def test_loads_while_workers_end_all_succeed(home: Path) -> None:
@@ -223,5 +225,7 @@ def test_ps_shows_suspicion(remote: Remote, capsys: pytest.CaptureFixture[str]) 
     os.kill(remote.worker.pid, signal.SIGSTOP)
     until(lambda: state(remote.worker) == "suspect")
     assert main(["ps"]) == 0
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if str(remote.worker.pid) in line.split()]
+    (line,) = [
+        line for line in capsys.readouterr().out.splitlines() if str(remote.worker.pid) in line.split()
+    ]
     assert "suspect" in line
