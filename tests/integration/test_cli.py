@@ -288,8 +288,8 @@ def test_the_workers_limits(isohub: Command, tmp_path: Path) -> None:
     done = isohub("run", tmp_path, "look", "--max-memory", "1GB", "--cpu-threads", "3", "--nice", "2")
     nice = min(os.getpriority(os.PRIO_PROCESS, 0) + 2, 19)
     assert done == Finished(0, f"(1000000000, '3', {nice})\n")
-    assert isohub("run", tmp_path, "look", "--max-memory", "much").returncode == 2
-    assert isohub("run", tmp_path, "look", "--nice", "20").returncode == 2
+    assert isohub("run", tmp_path, "look", "--max-memory", "much").code == 2
+    assert isohub("run", tmp_path, "look", "--nice", "20").code == 2
 
 
 # ---- run: --save

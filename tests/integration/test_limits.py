@@ -57,7 +57,10 @@ def test_what_asks_for_too_much_gets_a_memory_error_and_the_worker_lives_on(
 def test_a_repository_cannot_lift_its_limit(python: Path, tmp_path: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may do everything")
-    with limited(python, tmp_path, Limits(memory=400 * MIB)) as remote, pytest.raises(ValueError):
+    with (
+        limited(python, tmp_path, Limits(memory=400 * MIB)) as remote,
+        pytest.raises(ValueError, match="maximum limit"),
+    ):
         remote.load("lift", 800 * MIB)
 
 
@@ -84,7 +87,7 @@ def test_what_forks_share_counts_once(python: Path, tmp_path: Path) -> None:
 
 def test_an_import_that_takes_too_much_already(python: Path, tmp_path: Path) -> None:
     with (
-        pytest.raises(MemoryError, match="the import has taken .* beyond its limit of 60 MiB"),
+        pytest.raises(MemoryError, match=r"the import has taken .* beyond its limit of 60 MiB"),
         limited(python, tmp_path, Limits(memory=60 * MIB)),
     ):
         pass
@@ -118,6 +121,7 @@ def test_a_worker_that_the_kernel_kills_for_want_of_memory(
     python: Path, tmp_path: Path, control_group: Path
 ) -> None:
     """The program that started it goes on, whatever the kernel thinks of it."""
+    group = control_group / "cgroup.procs"
     program = """
         import sys
         from pathlib import Path
@@ -135,8 +139,7 @@ def test_a_worker_that_the_kernel_kills_for_want_of_memory(
         worker.close()
     """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program), python, HUBCONFS / "hungry", tmp_path]
-        + [control_group / "cgroup.procs"],
+        [sys.executable, "-c", textwrap.dedent(program), python, HUBCONFS / "hungry", tmp_path, group],
         capture_output=True,
         text=True,
         timeout=60,
@@ -148,9 +151,11 @@ def test_a_worker_that_the_kernel_kills_for_want_of_memory(
 def test_a_kill_that_was_not_for_want_of_memory_is_told_from_one_that_was(
     python: Path, tmp_path: Path
 ) -> None:
-    with start(python, "misbehaving", tmp_path) as remote:
-        with pytest.raises(WorkerDied, match="was ended by SIGKILL\n") as caught:
-            remote.load("kill", signal.SIGKILL)
+    with (
+        start(python, "misbehaving", tmp_path) as remote,
+        pytest.raises(WorkerDied, match=r"was ended by SIGKILL\n") as caught,
+    ):
+        remote.load("kill", signal.SIGKILL)
     assert "not the kernel for want of memory" in str(caught.value)
 
 
