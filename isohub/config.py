@@ -2,7 +2,7 @@
 
 The user file is ``config.toml`` in the user's configuration folder, the project file is ``isohub.toml`` in the working
 directory. The project file may come with a stranger's checkout, so it can only set what cannot hurt: it can neither send the
-user's tokens to another server, nor grant trust, nor move the caches, nor name a program to run.
+user's tokens to another server, nor grant trust, nor move the caches, nor name a program to run, nor lift a limit.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from isohub.errors import ConfigError
+from isohub.sizes import read_size
 
 __all__ = ["Settings", "load_settings", "torch_home"]
 
@@ -38,6 +39,10 @@ class Settings:
         network: whether what runs in the sandbox reaches the network.
         readable: what it can read besides.
         writable: what it can write besides.
+        idle_timeout: seconds after which a worker that is not called ends; None to keep it.
+        max_memory: bytes that a worker may take; None for no limit.
+        cpu_threads: threads for the arithmetic of one call; None for what the libraries choose.
+        nice: how much workers give way to other programs.
         trust: "repo" remembers trust by repository, "content" by repository and tree.
         github_url: where repositories are; an Enterprise server or a mirror, perhaps.
         github_api_url: where the REST API of it is.
@@ -54,6 +59,10 @@ class Settings:
     network: bool = False
     readable: tuple[Path, ...] = ()
     writable: tuple[Path, ...] = ()
+    idle_timeout: float | None = None
+    max_memory: int | None = None
+    cpu_threads: int | None = None
+    nice: int = 0
     trust: str = "repo"
     github_url: str = "https://github.com"
     github_api_url: str = "https://api.github.com"
@@ -168,6 +177,35 @@ def _as_seconds(value: object, where: str) -> float:
     return seconds
 
 
+def _as_size(value: object, where: str) -> int:
+    size = value
+    if isinstance(value, str):
+        try:
+            size = read_size(value)
+        except ValueError as error:
+            raise ConfigError(f"{where} is {error}") from None
+    if isinstance(size, bool) or not isinstance(size, int):
+        raise ConfigError(f"{where} is {value!r}, not a number of bytes", hint='use "8GB", or bytes')
+    if size < 1:
+        raise ConfigError(f"{where} is {value!r}; it must be more than 0 bytes")
+    return size
+
+
+def _as_count(value: object, where: str) -> int:
+    return _as_whole(value, where, range(1, 2**31), "at least 1")
+
+
+def _as_niceness(value: object, where: str) -> int:
+    return _as_whole(value, where, range(20), "from 0 to 19")
+
+
+def _as_whole(value: object, where: str, allowed: range, words: str) -> int:
+    number = int(value) if isinstance(value, str) and value.strip().isdecimal() else value
+    if isinstance(number, bool) or not isinstance(number, int) or number not in allowed:
+        raise ConfigError(f"{where} is {value!r}; it must be a whole number, {words}")
+    return number
+
+
 def _as_text(value: object, where: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ConfigError(f"{where} is {value!r}, not a text")
@@ -207,6 +245,10 @@ _CONVERT: dict[str, Any] = {
     "network": _as_bool,
     "readable": _as_paths,
     "writable": _as_paths,
+    "idle_timeout": _as_seconds,
+    "max_memory": _as_size,
+    "cpu_threads": _as_count,
+    "nice": _as_niceness,
     "trust": _as_trust,
     "github_url": _as_text,
     "github_api_url": _as_text,

@@ -18,7 +18,7 @@ from isohub.config import load_settings
 from isohub.entry_points import entry_point_not_found, require_entry_point
 from isohub.envs.request import EnvironmentRequest
 from isohub.envs.store import BrokenEnvironment, Environment, EnvironmentStore, Removed
-from isohub.errors import ConfigError, RemoteError
+from isohub.errors import ConfigError, RemoteError, StaleObject
 from isohub.pool import WorkerPool
 from isohub.progress import Progress
 from isohub.sources import catalog, trust
@@ -56,6 +56,11 @@ class Hub:
         gpus: which GPUs workers see: numbers as nvidia-smi shows them, UUIDs, "amd:0" or "intel:0"; "auto" for the one
             that is least used; [] for none; None for what the process environment says.
         timeout: seconds that a call may take; None for no limit.
+        idle_timeout: seconds after which a worker ends that is not called and has no open stream; the next load starts another.
+            None keeps workers as long as the Hub.
+        max_memory: memory that a worker may take, in bytes or as in "8GB"; what asks for more gets a MemoryError.
+        cpu_threads: threads for the arithmetic of one call, for OpenMP, BLAS and torch; None for what they choose.
+        nice: how much workers give way to other programs, from 0 to 19.
         threads: how many calls a worker does at once.
         shared_memory: bytes of memory shared with each worker for large tensors, each way, of which only what is needed is used.
             What does not fit goes through the sockets, which takes longer.
@@ -88,6 +93,10 @@ class Hub:
         pass_env: Iterable[str] = (),
         gpus: Iterable[int | str] | str | None = None,
         timeout: float | None = None,
+        idle_timeout: float | None = None,
+        max_memory: int | str | None = None,
+        cpu_threads: int | None = None,
+        nice: int | None = None,
         threads: int = 1,
         shared_memory: int = 1 << 30,
         sandbox: str | None = None,
@@ -115,6 +124,10 @@ class Hub:
             network=network,
             readable=[*readable] or None,
             writable=[*writable] or None,
+            idle_timeout=idle_timeout,
+            max_memory=max_memory,
+            cpu_threads=cpu_threads,
+            nice=nice,
             offline=offline,
             trust=trust,
             home=None if home is None else os.fspath(home),
@@ -184,22 +197,27 @@ class Hub:
                 repo_or_dir, source, trust_repo, force_reload, skip_validation, progress
             )
             require_entry_point(environment, model)
+            last = attempt == _MOST_BUILDS
             try:
                 worker = self._pool.worker(environment)
-                break
             except Removed:  # by somebody who prunes, between here and there
-                if attempt == _MOST_BUILDS:
+                if last:
                     raise
-        try:
-            return worker.channel.call("load", None, (model, *args), kwargs)
-        except RemoteError as error:
-            if error.type_name == "isohub_worker.hubconf.EntryPointMissing":
-                raise entry_point_not_found(environment, model) from None
-            if asked := environment.asked_of_pip:
-                error.hint = (
-                    f"it asked pip to install {', '.join(asked)}: isohub.Hub(requirements={[*asked]})"
-                )
-            raise
+                continue
+            try:
+                return worker.channel.call("load", None, (model, *args), kwargs)
+            except StaleObject:
+                if last or not worker.retired:
+                    raise  # and otherwise it was idle for too long, until just now
+            except RemoteError as error:
+                if error.type_name == "isohub_worker.hubconf.EntryPointMissing":
+                    raise entry_point_not_found(environment, model) from None
+                if asked := environment.asked_of_pip:
+                    error.hint = (
+                        f"it asked pip to install {', '.join(asked)}: isohub.Hub(requirements={[*asked]})"
+                    )
+                raise
+        raise AssertionError("unreachable")
 
     def list(
         self,

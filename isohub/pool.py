@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from isohub.envs.folderlocks import Use
     from isohub.envs.store import Environment
     from isohub.supervise.gpus import Pin
+    from isohub.supervise.limits import Limits
     from isohub.supervise.worker import Worker
 
 __all__ = ["WorkerPool"]
@@ -30,7 +31,7 @@ class WorkerPool:
     """Starts workers and keeps them, until it is closed or the interpreter exits.
 
     Args:
-        settings: where logs go, and how long a call may take.
+        settings: where logs go, how long a call may take, and what workers may take.
         env: added to the process environment of workers.
         pass_env: names of variables of this process that are passed on.
         gpus: which GPUs workers see; None for what the process environment says.
@@ -58,6 +59,7 @@ class WorkerPool:
         if not isinstance(shared_memory, int) or shared_memory < 0:
             raise ConfigError(f"shared_memory is {shared_memory!r}, not a number of bytes")
         self._settings = settings
+        self._limits = _limits(settings)
         self._env = dict(env)
         self._pass_env = tuple(pass_env)
         masking.keep_secrets(self._env)
@@ -127,7 +129,9 @@ class WorkerPool:
                 name=name,
                 repo_dir=environment.repo_dir,
                 prelude=environment.prelude,
-                environ=scrubbed_environ({**environment.env, **passed, **self._env, **pinned}),
+                environ=scrubbed_environ(
+                    {**environment.env, **self._limits.variables(), **passed, **self._env, **pinned}
+                ),
                 sandbox=self._sandbox,
                 gpus=None if self._pin is None else self._pin.ids(),
                 logs=self._settings.home / "logs",
@@ -136,15 +140,21 @@ class WorkerPool:
                 shared_memory=self._shared_memory,
                 arrays_as_tensors=importlib.util.find_spec("torch") is None,
                 timeout=self._settings.timeout,
+                limits=self._limits,
+                idle_timeout=self._settings.idle_timeout,
+                on_idle=lambda worker: self._end_idle(slot, worker),
                 starting=starting,
             )
         except RemoteError as error:
             slot.close()
+            hint = "it did when the environment was built: isohub cache verify finds and mends damage"
+            if self._limits.memory is not None and isinstance(error, MemoryError):
+                hint = "give the Hub a larger max_memory"
             raise HubconfError(
                 f"the hubconf of {name} does not import: {error.type_name}: {error.message}",
                 tail=error.traceback_text,
                 log=error.log,
-                hint="it did when the environment was built: isohub cache verify finds and mends damage",
+                hint=hint,
             ) from error
         except OSError as error:
             slot.close()
@@ -160,6 +170,14 @@ class WorkerPool:
         finally:
             if former is not None:
                 former.close()
+
+    def _end_idle(self, slot: _Slot, worker: Worker) -> None:
+        """The worker of this place serves no more, because it was not called for long."""
+        with slot.lock:
+            if slot.worker is worker:
+                # Closed before it is taken out, so that whoever closes the pool meanwhile waits for it, too.
+                worker.close()
+                slot.close()
 
     def close(self) -> None:
         """End the workers and wait until they are gone."""
@@ -185,6 +203,12 @@ class WorkerPool:
         self._closed = True
         self._lock = threading.Lock()
         self._slots = {}
+
+
+def _limits(settings: Settings) -> Limits:
+    from isohub.supervise.limits import Limits
+
+    return Limits(settings.max_memory, settings.cpu_threads, settings.nice)
 
 
 def _pin(gpus: Iterable[int | str] | str, named: set[str]) -> Pin:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from isohub.cli.asking import agreed
 from isohub.cli.env import chosen_by
-from isohub.cli.output import file_size, note, show, show_json, show_table
+from isohub.cli.output import note, show, show_json, show_table
 from isohub.errors import IsohubError
+from isohub.sizes import size_text
 
 if TYPE_CHECKING:
     from isohub.hub import Hub
@@ -45,8 +46,8 @@ def list_buckets(args: argparse.Namespace) -> int:
             [
                 item.name,
                 str(item.entries),
-                file_size(item.disk.size),
-                file_size(item.disk.freed),
+                size_text(item.disk.size),
+                size_text(item.disk.freed),
                 str(item.path),
                 item.note,
             ]

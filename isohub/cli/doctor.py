@@ -15,8 +15,9 @@ from typing import Any
 
 import isohub
 from isohub.cli import programs, surroundings
-from isohub.cli.output import file_size, show, show_json
+from isohub.cli.output import show, show_json
 from isohub.cli.problem import Problem
+from isohub.sizes import size_text
 
 __all__ = ["show_findings"]
 
@@ -110,11 +111,11 @@ def _section(title: str, lines: list[str]) -> Iterator[str]:
 
 def _caches_as_lines(caches: dict[str, Any]) -> list[str]:
     lines = [
-        f"{title}: {caches[name]['path']}  {file_size(caches[name]['size_bytes'])}"
+        f"{title}: {caches[name]['path']}  {size_text(caches[name]['size_bytes'])}"
         for name, title in (("home", "isohub"), ("uv", "uv's cache"), ("weights", "weights"))
         if caches[name] is not None
     ]
-    lines.append(f"free for isohub: {file_size(caches['free_bytes'])}")
+    lines.append(f"free for isohub: {size_text(caches['free_bytes'])}")
     if caches["one_file_system"] is not None:
         lines.append(f"isohub and uv's cache on one file system: {_yes(caches['one_file_system'])}")
     return lines

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from isohub.cli.asking import agreed
 from isohub.cli.hub import open_hub, source_of, trust_of
-from isohub.cli.output import age, file_size, note, show, show_json, show_table
+from isohub.cli.output import age, note, show, show_json, show_table
 from isohub.disk import DiskUse, disk_use, footprint, together
 from isohub.errors import BuildError, ConfigError
+from isohub.sizes import size_text
 
 if TYPE_CHECKING:
     from isohub.envs.builder import Resolved
@@ -57,7 +58,7 @@ def list_environments(args: argparse.Namespace) -> int:
         )
         show_table(headers, [_row(item) for item in described])
         note(
-            f"together {file_size(total.size)}, each file counted once; {file_size(total.freed)} would be free without them",
+            f"together {size_text(total.size)}, each file counted once; {size_text(total.freed)} would be free without them",
             quiet=args.quiet,
         )
     return 0
@@ -91,7 +92,7 @@ def remove(args: argparse.Namespace) -> int:
         failed: list[dict[str, str]] = []
         if not args.dry_run:
             count = "this environment" if len(chosen) == 1 else f"these {len(chosen)} environments"
-            question = f"Remove {count} and free {file_size(freed)}?"
+            question = f"Remove {count} and free {size_text(freed)}?"
             if not args.yes and not agreed(
                 [item.path.name for item in chosen], question, "nothing was removed"
             ):
@@ -110,7 +111,7 @@ def remove(args: argparse.Namespace) -> int:
         for described in removed:
             show(described["key"])
         what = "would free" if args.dry_run else "freed"
-        size = file_size(sum(described["freed_bytes"] for described in removed))
+        size = size_text(sum(described["freed_bytes"] for described in removed))
         note(f"{what} {size}", quiet=args.quiet or not removed)
     return 1 if failed else 0
 
@@ -149,7 +150,7 @@ def _used(item: Environment | BrokenEnvironment) -> dict[str, Any]:
 
 
 def _row(item: dict[str, Any]) -> list[str]:
-    sizes = [file_size(item["size_bytes"]), file_size(item["freed_bytes"])]
+    sizes = [size_text(item["size_bytes"]), size_text(item["freed_bytes"])]
     used = age(time.time() - datetime.fromisoformat(item["last_used"]).timestamp())
     if item["broken"] is not None:
         state = item["held"] or f"broken: {item['broken']}"

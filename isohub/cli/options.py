@@ -8,6 +8,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from isohub.sizes import read_size
+
 __all__ = [
     "age_limit",
     "asking_options",
@@ -146,6 +148,16 @@ def worker_options() -> argparse.ArgumentParser:
     group = parser.add_argument_group("worker")
     group.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="limit for each call")
     group.add_argument(
+        "--max-memory", type=_size, metavar="SIZE", help="memory that the worker may take: 8GB, 500MiB"
+    )
+    group.add_argument(
+        "--cpu-threads",
+        type=_count,
+        metavar="N",
+        help="threads for the arithmetic of one call, as OMP_NUM_THREADS",
+    )
+    group.add_argument("--nice", type=_niceness, metavar="N", help="give way to other programs, by 0 to 19")
+    group.add_argument(
         "--env",
         action="append",
         default=[],
@@ -229,6 +241,18 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return int(text)
+
+
+def _niceness(text: str) -> int:
+    if not text.isdecimal() or int(text) > 19:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 19")
+    return int(text)
+
+
 def _gpus(text: str) -> str | list[str]:
     if text == "auto":
         return text
@@ -243,11 +267,10 @@ def _duration(text: str) -> float:
 
 
 def _size(text: str) -> int:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([KMGT])(i?))?B?", text.strip(), re.IGNORECASE)
-    if not found:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 20GB or 500MiB")
-    power = " KMGT".index((found[2] or " ").upper())
-    return int(float(found[1]) * (1024 if found[3] else 1000) ** power)
+    try:
+        return read_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _variable(text: str) -> tuple[str, str]:

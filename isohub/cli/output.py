@@ -14,7 +14,7 @@ from typing import Any
 
 from isohub.masking import masked, masked_values
 
-__all__ = ["age", "confirm", "file_size", "note", "printable", "show", "show_json", "show_table"]
+__all__ = ["age", "confirm", "note", "printable", "show", "show_json", "show_table"]
 
 # Control characters other than tab and newline, and those that change the direction of text.
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -65,16 +65,6 @@ def age(seconds: float) -> str:
         if seconds >= length:
             return f"{seconds / length:.0f} {unit}"
     return f"{max(0.0, seconds):.0f} s"
-
-
-def file_size(count: int) -> str:
-    """A number of bytes as people say it."""
-    size = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} GiB"
 
 
 def _show_rich_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -8,7 +8,8 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from isohub.cli.asking import agreed
-from isohub.cli.output import age, file_size, note, show_json, show_table
+from isohub.cli.output import age, note, show_json, show_table
+from isohub.sizes import size_text
 
 if TYPE_CHECKING:
     from isohub.hub import Hub
@@ -38,7 +39,7 @@ def _prune(plan: PrunePlan, hub: Hub, args: argparse.Namespace) -> int:
     if plan.removed and not args.dry_run:
         lines = [f"{item.key}: {item.reason}" for item in plan.removed]
         question = (
-            f"Remove {'this' if len(lines) == 1 else f'these {len(lines)}'} and free {file_size(plan.freed)}?"
+            f"Remove {'this' if len(lines) == 1 else f'these {len(lines)}'} and free {size_text(plan.freed)}?"
         )
         if not args.yes and not agreed(lines, question, "nothing was removed"):
             return 1
@@ -61,11 +62,11 @@ def _sum_up(plan: PrunePlan, args: argparse.Namespace) -> None:
     if not plan.removed:
         note("there is nothing to remove" if not plan.failed else "nothing was removed", quiet=args.quiet)
         return
-    note(f"{'would free' if args.dry_run else 'freed'} {file_size(plan.freed)}", quiet=args.quiet)
+    note(f"{'would free' if args.dry_run else 'freed'} {size_text(plan.freed)}", quiet=args.quiet)
     shared = sum(item.disk.shared for item in plan.removed)
     if shared:
         note(
-            f"up to {file_size(shared)} more {'is' if args.dry_run else 'was'} shared with uv's cache or other environments, "
+            f"up to {size_text(shared)} more {'is' if args.dry_run else 'was'} shared with uv's cache or other environments, "
             "and stays there",
             quiet=args.quiet,
         )
@@ -74,7 +75,7 @@ def _sum_up(plan: PrunePlan, args: argparse.Namespace) -> None:
 def _figures(item: Verdict) -> list[str]:
     used = age(time.time() - item.last_used) if item.last_used else ""
     return (
-        [used, file_size(item.disk.size), file_size(item.disk.freed)] if item.kind != "uv" else ["", "", ""]
+        [used, size_text(item.disk.size), size_text(item.disk.freed)] if item.kind != "uv" else ["", "", ""]
     )
 
 

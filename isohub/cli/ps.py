@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from isohub.cli.output import age, file_size, note, show_json, show_table
+from isohub.cli.output import age, note, show_json, show_table
+from isohub.sizes import size_text
 
 if TYPE_CHECKING:
     from isohub import WorkerInfo
@@ -49,8 +50,8 @@ def _row(worker: WorkerInfo) -> tuple[str, ...]:
         worker.name,
         worker.state,
         _gpus(worker.gpus),
-        "-" if worker.gpu_memory is None else file_size(worker.gpu_memory),
-        "-" if worker.rss is None else file_size(worker.rss),
+        "-" if worker.gpu_memory is None else size_text(worker.gpu_memory),
+        "-" if worker.rss is None else size_text(worker.rss),
         age(worker.uptime),
         str(worker.calls),
         str(worker.host),

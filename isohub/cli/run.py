@@ -49,7 +49,10 @@ def run(args: argparse.Namespace) -> int:
     for name in args.pass_env:
         if name not in os.environ:
             note(f"note: --pass-env {name}: there is no such variable", quiet=args.quiet)
-    worker = {name: getattr(args, name) for name in ("timeout", "pass_env", "gpus")}
+    worker = {
+        name: getattr(args, name)
+        for name in ("timeout", "pass_env", "gpus", "max_memory", "cpu_threads", "nice")
+    }
     with open_hub(args, env=dict(args.env), **worker) as hub:
         environment = environment_of(hub, args)
         started = time.monotonic()

@@ -9,11 +9,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from isohub.cli.output import file_size
 from isohub.cli.problem import Problem
 from isohub.config import Settings, load_settings, torch_home
 from isohub.disk import disk_use
 from isohub.errors import ConfigError
+from isohub.sizes import size_text
 
 __all__ = ["caches", "can_be_written", "network", "settings", "terminal"]
 
@@ -40,7 +40,7 @@ def caches(home: Path, uv_cache: str | None) -> tuple[dict[str, Any], list[Probl
         problems.append(Problem(f"isohub cannot write to {home}", do, fatal=True))
     free = shutil.disk_usage(_nearest(home)).free
     if free < _LITTLE:
-        what = f"only {file_size(free)} are free where {home} is, and an environment with torch takes {file_size(_LITTLE)}"
+        what = f"only {size_text(free)} are free where {home} is, and an environment with torch takes {size_text(_LITTLE)}"
         problems.append(
             Problem(what, "make room (isohub env list shows sizes), or name another disk by ISOHUB_HOME")
         )

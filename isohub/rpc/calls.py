@@ -140,6 +140,11 @@ class Calls:
         self._abandoned: set[int] = set()
         self.streams: dict[int, Stream] = {}
 
+    @property
+    def none_open(self) -> bool:
+        """Whether nothing is open: neither for a caller nor, abandoned, for the worker alone."""
+        return not (self.open or self.streams or self._abandoned)
+
     def open_call(self) -> Call:
         call = Call(next(self._call_numbers))
         self.open[call.number] = call

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 import weakref
 from collections.abc import Callable, MutableSequence, Sequence
@@ -95,6 +96,9 @@ class Channel:
         # The word on why nothing works any more; set once, by the first that knows.
         self._violation: WireError | None = None
         self._death: Callable[[], IsohubError] | None = None
+        # The word on why nothing is asked any more, while what was asked may still be answered; and who decides on it.
+        self._refusal: Callable[[], IsohubError] | None = None
+        self._refusing = threading.RLock()
         self._buried = False
         self._forked = False
         _channels.add(self)
@@ -255,7 +259,7 @@ class Channel:
         hold: bool = False,
     ) -> None:
         try:
-            if self._death is not None or self._turns.mine or self._link.sending:
+            if self._turns.mine or self._link.sending or (self._refusal is not None and self._refused()):
                 self._refuse()
             # Packed here, a target skips the codec's search for what it might be.
             reference = None if target is None else self._proxies.own_reference(target)
@@ -279,9 +283,11 @@ class Channel:
 
     def require_alive(self) -> None:
         """Raise StaleObject if no call can succeed any more."""
-        if self._death is None:
+        with self._refusing:
+            refusal = self._refusal
+        if refusal is None:
             return
-        error = self._death()
+        error = refusal()
         if isinstance(error, StaleObject):
             raise error
         raise StaleObject(
@@ -430,6 +436,38 @@ class Channel:
 
     # ---- beginning and end
 
+    @property
+    def asked(self) -> tuple[int, ...]:
+        """The numbers of the last call and the last stream that were asked for."""
+        return (*self._tally,)
+
+    def is_idle(self) -> bool:
+        """Whether nothing is asked for that the worker may still be at, and no stream is open."""
+        if not self._calls.none_open:
+            # Answers to calls that were given up are read by nobody, as long as nobody calls.
+            self._turns.wait(_End(self), time.monotonic())
+        return self._calls.none_open
+
+    def retire(self, error: Callable[[], IsohubError]) -> bool:
+        """From now on refuse with `error` whatever is asked, if nothing is open; False if something is, and nothing has changed.
+
+        Whoever asks at the same moment has either been noted by now, and so something is open, or finds the refusal and waits for
+        what comes of it.
+        """
+        with self._refusing:
+            if self._refusal is not None:
+                return False
+            self._refusal = error
+            if not self._calls.none_open:
+                self._refusal = None
+                return False
+            return True
+
+    def _refused(self) -> bool:
+        """Whether it has been decided that nothing is asked any more."""
+        with self._refusing:
+            return self._refusal is not None
+
     def wait_for_hello(self, seconds: float) -> None:
         """Wait until the worker has introduced itself and is connected both ways.
 
@@ -485,7 +523,9 @@ class Channel:
                     f"the worker of {self.name} broke the protocol and was ended: {violation}", log=self._log
                 )
 
-        self._death = error
+        with self._refusing:
+            self._death = error
+            self._refusal = self._refusal or error
         self._link.end()
         with self._turns:
             self._bury()
@@ -507,7 +547,8 @@ class Channel:
     def _after_fork(self) -> None:
         """In a forked child."""
         self._forked = True
-        self._death = lambda: StaleObject(
+        self._refusing = threading.RLock()
+        self._refusal = self._death = lambda: StaleObject(
             f"this process is a fork of the one that loaded {self.name}; the worker serves only that one",
             hint="load it in this process",
         )

@@ -20,7 +20,7 @@ class WorkerInfo:
         name: what it runs, such as ``owner/repo@main``.
         pid: its process; while it starts, the one that imports the hubconf for it.
         host: the process that started it, and that it ends with.
-        state: "starting", "serving" or "closing".
+        state: "starting", "serving", "suspect" (it has given no sign of life for seconds) or "closing".
         gpus: the GPUs that it is pinned to, () for none; None if the Hub was not told.
         gpu_memory: bytes of NVIDIA's devices that it and what it has started hold; None if that is not known.
         rss: bytes of memory that its process holds, shared ones included; None if that is not known.

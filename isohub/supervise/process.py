@@ -116,11 +116,20 @@ class Process:
                 self._refused = False
                 self._end()
 
-    def kill(self) -> None:
+    def kill(self, because: str | None = None) -> None:
         """End it now, and all that it has started."""
         with self._lock:
             if self.pid is not None and not self._ended.is_set():
+                self.because = self.because or because
                 kill_group(self.pid)
+
+    def gave_sign_of_life(self) -> bool:
+        """Whether it has, since this was last asked; see ``isohub_worker.loop``."""
+        with self._lock:
+            try:
+                return bool(self.control.recv(4096, socket.MSG_DONTWAIT))
+            except OSError:
+                return False  # nothing came, or it has ended
 
     # ---- for its zygote
 
@@ -151,7 +160,7 @@ class Process:
             if self.pid is not None:
                 kill_group(self.pid)
                 forget_group(self.pid)
-            self.returncode, self.because = status, because
+            self.returncode, self.because = status, self.because or because
             self._end()
 
     def _end(self) -> None:

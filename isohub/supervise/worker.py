@@ -11,14 +11,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from isohub.errors import HubClosed, IsohubError, WorkerDied
+from isohub.errors import HubClosed, IsohubError, StaleObject, WorkerDied
 from isohub.sandbox import Sandbox
+from isohub.sizes import size_text
 from isohub.supervise.ends import how_it_ended, what_it_may_mean
+from isohub.supervise.idleness import Idleness
 from isohub.supervise.launch import PACKAGE, anonymous_file
 from isohub.supervise.lifecycle import Event, Lifecycle, State
+from isohub.supervise.limits import Limits
 from isohub.supervise.logs import last_lines, new_log
+from isohub.supervise.memory import excess
 from isohub.supervise.process import Process
 from isohub.supervise.register import Entry
+from isohub.supervise.rounds import oom_killed_lately, start_looking, stop_looking
 from isohub.supervise.run_folder import require_private
 from isohub.supervise.zygotes import Lease, Origin
 
@@ -30,6 +35,8 @@ _LONG_IMPORT_SECONDS = 0.2
 _HELLO_SECONDS = 120
 # A worker that is asked to go gets this long for what its repository does at exit; then it is killed.
 _CLOSE_SECONDS = 3.0
+# After so many rounds without a sign of life, of which a worker gives one a second, it is suspect.
+_SILENT_ROUNDS = 5
 
 
 class Worker:
@@ -49,6 +56,9 @@ class Worker:
         shared_memory: bytes of shared memory for large tensors, each way; 0 sends them through the sockets.
         sandbox: what it runs in; None for nothing of the kind.
         gpus: the GPUs that `environ` pins it to, for those who ask; None if it does not.
+        limits: what it may take; `environ` has their variables.
+        idle_timeout: seconds after which it refuses to be called if it was not; None to serve for ever.
+        on_idle: called with this worker, in a thread of its own, once it refuses; closes it.
         starting: called with this worker before it is waited for, so that somebody else can close it meanwhile.
 
     Raises:
@@ -73,6 +83,9 @@ class Worker:
         shared_memory: int = 0,
         sandbox: Sandbox | None = None,
         gpus: tuple[str, ...] | None = None,
+        limits: Limits | None = None,
+        idle_timeout: float | None = None,
+        on_idle: Callable[[Worker], None] = lambda worker: worker.close(),
         starting: Callable[[Worker], None] = lambda worker: None,
     ) -> None:
         self.name = name
@@ -85,6 +98,15 @@ class Worker:
         self._process = Process()
         self._launched = threading.Event()
         self._introduced_as: int | None = None
+        self._noting = threading.Lock()
+        self._silent_rounds = 0
+        self._oom_killed: bool | None = None
+        self._exceeded = False
+        self._limits = limits or Limits()
+        self._idle_timeout = idle_timeout
+        self._retired = False
+        self._idleness = None if idle_timeout is None else Idleness(idle_timeout)
+        self._on_idle = on_idle
         log, self.log = new_log(logs, name)
         self._gpus = gpus
         self._entry = Entry()
@@ -146,6 +168,7 @@ class Worker:
             "threads": threads,
             "arena": shared_memory if arenas else None,
             "arrays_as_tensors": arrays_as_tensors,
+            "limits": self._limits.record(),
         }
         return boot, arenas
 
@@ -159,6 +182,11 @@ class Worker:
     def alive(self) -> bool:
         """Whether calls make sense."""
         return self._lifecycle.alive and os.getpid() == self._pid
+
+    @property
+    def retired(self) -> bool:
+        """Whether it refuses to be called since it was not called for long."""
+        return self._retired
 
     def ask_to_end(self) -> None:
         """The first half of `close`, which does not wait."""
@@ -177,7 +205,53 @@ class Worker:
         self._lease.end()
 
     def _on(self, event: Event) -> None:
-        self._entry.note(self._lifecycle.on(event))
+        with self._noting:
+            self._entry.note(self._lifecycle.on(event))
+
+    # ---- once a second
+
+    def _look(self, now: float) -> None:
+        if self._lifecycle.state not in (State.SERVING, State.SUSPECT):
+            return
+        if self._process.gave_sign_of_life():
+            self._silent_rounds = 0
+            self._on(Event.BEAT)
+        else:
+            # Rounds and not seconds: while this process is stopped nobody listens either.
+            self._silent_rounds += 1
+            if self._silent_rounds >= _SILENT_ROUNDS:
+                self._on(Event.SILENT)
+        if self._limits.memory is not None:
+            self._look_at_memory(self._limits.memory)
+        if self._idleness is not None:
+            self._look_at_use(self._idleness, now)
+
+    def _look_at_memory(self, limit: int) -> None:
+        held = excess(self.pid, limit)
+        if held is not None:
+            self._exceeded = True
+            self._process.kill(
+                f"held {size_text(held)} together with what it has started, exceeded its limit of {size_text(limit)} by that, "
+                "and was ended"
+            )
+
+    def _look_at_use(self, idleness: Idleness, now: float) -> None:
+        busy = not self.channel.is_idle()
+        if idleness.look(now, asked=self.channel.asked, busy=busy) and self.channel.retire(self._idle_error):
+            self._retired = True
+            self._on(Event.CLOSE)
+            threading.Thread(
+                target=self._on_idle, args=(self,), name=f"isohub-idle {self.name}", daemon=True
+            ).start()
+
+    def _idle_error(self) -> StaleObject:
+        return StaleObject(
+            f"the worker of {self.name} was not called for {self._idle_timeout:g} s and has ended, and this object with it",
+            log=self.log,
+            hint="load it again; idle_timeout says how long a worker stays",
+        )
+
+    # ---- the thread
 
     def _kill(self) -> None:
         self._process.kill()
@@ -190,11 +264,14 @@ class Worker:
                 self._entry.start(self.name, importer, self._gpus, self.log)
             self._lease.launch(boot, arenas)
             self._meet()
+            start_looking(self._look)
         finally:
             for fd in (log, *arenas):
                 os.close(fd)
             self._launched.set()
         self.returncode = self._process.wait()
+        self._oom_killed = oom_killed_lately()
+        stop_looking(self._look)
         self._entry.remove()
         self._lifecycle.on(Event.EXIT)
         self.channel.die(self._obituary)
@@ -218,13 +295,16 @@ class Worker:
             return HubClosed(f"the Hub of {self.name} was closed")
         if self._process.error is not None:
             return WorkerDied(f"the worker of {self.name} could not be started: {self._process.error}")
-        how = self._process.because or how_it_ended(self.returncode)
+        how = self._process.because or how_it_ended(self.returncode, oom_killed=bool(self._oom_killed))
+        hint = what_it_may_mean(self.returncode, oom_killed=self._oom_killed, max_memory=self._limits.memory)
+        if self._exceeded:
+            hint = "give the Hub a larger max_memory, or have the worker do less at once"
         return WorkerDied(
             f"the worker of {self.name} (pid {self.pid}) {how}",
             returncode=self.returncode,
             tail=last_lines(self.log),
             log=self.log,
-            hint=f"{what_it_may_mean(self.returncode)}; the next load starts a new worker",
+            hint=f"{hint}; the next load starts a new worker",
         )
 
 

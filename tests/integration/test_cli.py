@@ -277,6 +277,21 @@ def test_the_workers_variables(isohub: Command, tmp_path: Path) -> None:
     assert done == Finished(0, "['x=y', 'passed', None]\n", "note: --pass-env D: there is no such variable\n")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux only")
+def test_the_workers_limits(isohub: Command, tmp_path: Path) -> None:
+    (tmp_path / "hubconf.py").write_text(
+        "import os, resource\n\n"
+        "def look():\n"
+        "    nice = os.getpriority(os.PRIO_PROCESS, 0)\n"
+        "    return resource.getrlimit(resource.RLIMIT_DATA)[0], os.environ['OMP_NUM_THREADS'], nice\n"
+    )
+    done = isohub("run", tmp_path, "look", "--max-memory", "1GB", "--cpu-threads", "3", "--nice", "2")
+    nice = min(os.getpriority(os.PRIO_PROCESS, 0) + 2, 19)
+    assert done == Finished(0, f"(1000000000, '3', {nice})\n")
+    assert isohub("run", tmp_path, "look", "--max-memory", "much").code == 2
+    assert isohub("run", tmp_path, "look", "--nice", "20").code == 2
+
+
 # ---- run: --save
 
 

@@ -15,10 +15,13 @@ import virtualenv
 
 import isohub
 from isohub.config import Settings
+from isohub.environ import scrubbed_environ
 from isohub.envs.buildlog import BuildLog
 from isohub.envs.uv import load_uv
+from isohub.supervise.limits import Limits
 from tests.repositories import TORCH, served
 from tests.servers import GitHubServer
+from tests.workers import start
 
 ROOT = Path(__file__).parents[2]
 TORCH_VERSION = "torch==2.13.0"
@@ -91,6 +94,29 @@ def test_random_numbers_of_forks_are_those_of_separate_processes(hub: isohub.Hub
     assert one != other
     one, other = numbers(env={"SEED": "1"})
     assert one == other, "the hubconf has seeded torch"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux only")
+def test_torch_keeps_to_the_limits_of_its_worker(hub: isohub.Hub, tmp_path: Path) -> None:
+    limits = Limits(memory=1 << 30, cpu_threads=1)
+    environ = scrubbed_environ(limits.variables())
+    python = hub.environment(TORCH).python
+    options: dict[str, Any] = {"limits": limits, "environ": environ, "shared_memory": 1 << 30}
+    with start(python, "hungry", tmp_path, **options) as remote:
+        assert remote.load("torch_threads") == 1
+        assert remote.load("take_tensor", 100 << 20) == 100 << 20
+        with pytest.raises(RuntimeError, match="can't allocate memory"):
+            remote.load("take_tensor", 1 << 30)
+        assert remote.load("take_tensor", 100 << 20) == 100 << 20
+
+
+def test_torch_that_a_hubconf_gave_more_threads_is_told_again(hub: isohub.Hub, tmp_path: Path) -> None:
+    python = hub.environment(TORCH).python
+    environ = scrubbed_environ({"THREADS": "3"})
+    with start(python, "threads", tmp_path, environ=environ, limits=Limits(cpu_threads=2)) as remote:
+        assert remote.load("count") == 2
+    with start(python, "threads", tmp_path, environ=environ, limits=Limits(cpu_threads=5)) as remote:
+        assert remote.load("count") == 3, "fewer stay"
 
 
 WITH_TORCH = """

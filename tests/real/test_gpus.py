@@ -21,6 +21,7 @@ import isohub
 from isohub.environ import scrubbed_environ
 from isohub.supervise import nvml
 from isohub.supervise.gpus import Pin, usable
+from isohub.supervise.limits import Limits
 from tests.workers import PATIENCE, Remote, exists, start, until
 
 MIB = 2**20
@@ -50,12 +51,14 @@ def gpus() -> list[nvml.Device]:
 
 
 @contextmanager
-def pinned(folder: Path, gpus: object, **environ: str) -> Iterator[Remote]:
+def pinned(folder: Path, gpus: object, limits: Limits | None = None, **environ: str) -> Iterator[Remote]:
     """A worker with this pin."""
     pin = Pin(gpus)
     variables = scrubbed_environ({**environ, **pin.variables()})
     try:
-        with start(Path(sys.executable), "cuda", folder, environ=variables, gpus=pin.ids()) as remote:
+        with start(
+            Path(sys.executable), "cuda", folder, environ=variables, gpus=pin.ids(), limits=limits
+        ) as remote:
             yield remote
     finally:
         pin.release()
@@ -115,6 +118,13 @@ def test_the_least_used_is_one_of_them(gpus: list[nvml.Device], tmp_path: Path) 
     with pinned(tmp_path, "auto") as remote:
         (seen,) = remote.load("uuids")
         assert seen in [bare(gpu.uuid) for gpu in gpus]
+
+
+def test_a_limit_of_memory_leaves_cuda_alone(gpus: list[nvml.Device], tmp_path: Path) -> None:
+    """It reserves far more addresses than it uses memory."""
+    with pinned(tmp_path, [gpus[0].uuid], limits=Limits(memory=8192 * MIB)) as remote:
+        model = remote.load("model", SIZE)
+        assert remote.load("answer", model, [1.0, 2.0, 3.0, 4.0]) == [2.0, 4.0, 6.0, 8.0]
 
 
 @pytest.mark.parametrize("end", ["close", "kill"])

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isohub.cli.hub import source_of
-from isohub.cli.output import age, file_size, printable
+from isohub.cli.output import age, printable
 from isohub.disk import disk_use
+from isohub.sizes import size_text
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_ages(seconds: float, text: str) -> None:
     [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 20, "5.0 MiB"), (3 << 42, "12288.0 GiB")],
 )
 def test_sizes(count: int, text: str) -> None:
-    assert file_size(count) == text
+    assert size_text(count) == text
 
 
 def test_a_file_with_several_names_takes_its_place_once(tmp_path: Path) -> None:

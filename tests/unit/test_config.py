@@ -23,6 +23,10 @@ def nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "RECIPES",
         "SANDBOX",
         "NETWORK",
+        "MAX_MEMORY",
+        "CPU_THREADS",
+        "NICE",
+        "IDLE_TIMEOUT",
     ):
         monkeypatch.delenv(f"ISOHUB_{name}", raising=False)
     monkeypatch.delenv("GITHUB_TOKEN", raising=False)
@@ -68,6 +72,10 @@ def test_what_is_not_said_leaves_the_rest(tmp_path: Path) -> None:
         'github_api_url = "https://example.com"',
         'recipes = "recipes"',
         "install_python = true",
+        'max_memory = "1TB"',
+        "cpu_threads = 64",
+        "nice = 0",
+        "idle_timeout = 1",
         'python = "./python"',
         'python = "/tmp/python3.11"',
     ],
@@ -104,3 +112,14 @@ def test_a_token_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "secret" not in repr(settings)
     monkeypatch.setenv("GITHUB_TOKEN", "  ")
     assert load_settings().github_token is None
+
+
+def test_limits_are_read_from_files_and_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    user_file(tmp_path, 'max_memory = "8GB"\ncpu_threads = 4\nnice = 5\nidle_timeout = 600\n')
+    settings = load_settings()
+    assert (settings.max_memory, settings.cpu_threads, settings.nice) == (8 * 10**9, 4, 5)
+    assert settings.idle_timeout == 600
+    monkeypatch.setenv("ISOHUB_MAX_MEMORY", "512MiB")
+    monkeypatch.setenv("ISOHUB_CPU_THREADS", "2")
+    assert (load_settings().max_memory, load_settings(cpu_threads=1).cpu_threads) == (512 << 20, 1)
+    assert load_settings().cpu_threads == 2

@@ -22,7 +22,8 @@ MAY_IMPORT = {
     "disk": "",
     "pruning": "disk errors",
     "progress": "masking",
-    "config": "errors",
+    "sizes": "",
+    "config": "errors sizes",
     "environ": "config",
     "sandbox": "config errors",
     "web": "errors",
@@ -31,7 +32,7 @@ MAY_IMPORT = {
     "hubconf": "errors",
     "envs": "errors masking config sandbox disk progress environ sources hubconf worker",
     "rpc": "errors masking wire",
-    "supervise": "errors sandbox rpc worker",
+    "supervise": "errors sandbox sizes rpc worker",
     "entry_points": "errors envs",
     "pool": "errors masking config sandbox environ envs supervise weights",
     "cache": "errors config disk progress pruning sources envs",
@@ -39,7 +40,7 @@ MAY_IMPORT = {
     "hub": "errors config progress sources envs entry_points pool pruning cache upkeep",
     "default": "hub",
     "weights": "errors config download default",
-    "cli": "errors masking config sandbox disk progress pruning envs cache upkeep hub default",
+    "cli": "errors masking config sandbox disk progress sizes pruning envs cache upkeep hub default",
 }
 # What the public names are gathered from, by whoever is above.
 PUBLIC = {"isohub", "isohub.__init__"}

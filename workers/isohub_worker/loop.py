@@ -1,8 +1,9 @@
 """The worker's life, from its first word to the last.
 
 The control channel is a stream socket that the host holds the other end of. The worker says there that it is there, the host
-where it is to connect, and then neither says anything more: what the worker waits for is its end, which means that the host has
-closed this worker or has died, and the worker then goes, whatever it is doing.
+where it is to connect, and then the host says nothing more: what the worker waits for is its end, which means that the host has
+closed this worker or has died, and the worker then goes, whatever it is doing. While it waits, the worker puts a byte into it
+from time to time. Nobody has to take that out; it only says that Python runs in the worker.
 
 Calls arrive on one ZeroMQ socket and answers leave by another, so that neither side ever needs one socket in two threads. With
 one thread (the default) the main thread does everything: it reads a call, does it, answers; while nothing is asked it
@@ -40,6 +41,8 @@ __all__ = ["Server", "introduce", "watch_host"]
 
 # How long what a repository registered to happen at exit may take.
 _GRACE = 1.0
+# How often a worker gives a sign of life.
+_BEAT_SECONDS = 1.0
 
 
 def introduce(control: socket.socket) -> Any:
@@ -63,7 +66,8 @@ def introduce(control: socket.socket) -> Any:
 
 
 def watch_host(control: socket.socket) -> None:
-    """Start to wait for the end of the control channel, at which this process goes."""
+    """Start to wait for the end of the control channel, at which this process goes, and to give signs of life there."""
+    control.settimeout(_BEAT_SECONDS)
     threading.Thread(target=_go_with_host, args=(control,), name="isohub-control", daemon=True).start()
 
 
@@ -259,8 +263,14 @@ def _go_with_host(control: socket.socket) -> None:
     Whoever held the other end ends what this process has started.
     """
     try:
-        while control.recv(4096):
-            pass
+        while True:
+            try:
+                if not control.recv(4096):
+                    break
+            except socket.timeout:
+                _give_sign_of_life(control)
+            except OSError:
+                break  # a host that dies with signs of life unread resets the connection
         timer = threading.Timer(_GRACE, os._exit, (0,))
         timer.daemon = True
         timer.start()
@@ -270,3 +280,10 @@ def _go_with_host(control: socket.socket) -> None:
     finally:
         # Whatever the repository made of these.
         os._exit(0)
+
+
+def _give_sign_of_life(control: socket.socket) -> None:
+    try:
+        control.send(b".", socket.MSG_DONTWAIT)
+    except OSError:
+        pass  # it is full, since the host is stopped, or it is over

@@ -36,6 +36,7 @@ from typing import Any, NoReturn
 
 from .fork_safety import open_files, why_not
 from .hubconf import import_hubconf, set_hub_dir
+from .limits import hold_to, no_core_dumps
 from .loop import Server, introduce, watch_host
 from .parent import die_with_parent
 from .randomness import begin_anew
@@ -52,6 +53,7 @@ _MOST_FDS = 16
 def main(fd: str) -> None:
     faulthandler.enable()
     die_with_parent()
+    no_core_dumps()
     for stream in (sys.stdout, sys.stderr):
         # A line must be in the log before the call that printed it kills the process.
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
@@ -71,6 +73,10 @@ def main(fd: str) -> None:
     os.close(log)
     if boot["arena"] is not None:
         boot["arena"] = (*arenas, boot["arena"])
+    try:
+        hold_to(boot["limits"])
+    except MemoryError as error:
+        hubconf = error
     channel = socket.socket(fileno=control)
     boot.update(introduce(channel))
     watch_host(channel)
