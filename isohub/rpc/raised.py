@@ -25,14 +25,19 @@ class RemoteTraceback(Exception):
 
 def remote_error(fault: Fault, log: Path | None, tail: Callable[[], str]) -> RemoteError:
     """The error to raise for `fault`. Its text is the original's; the remote traceback and the log are its cause."""
-    error = _error_class(fault.base)(
+    builtin = BUILTIN_ERRORS.get(fault.base, Exception)
+    error = _error_class(builtin)(
         fault.message, type_name=fault.type_name, traceback_text=fault.traceback, log=log, tail=tail()
     )
     if fault.args is not None:
         error.args = fault.args
+    if isinstance(error, SyntaxError):
+        # Its other arguments would be a place in a file, which is no plain value, and is believed by what shows it.
+        error.msg = fault.message
+    elif fault.args is not None:
         try:
             # What the built-in error makes of its arguments: errno, filename, value, start ...
-            BUILTIN_ERRORS.get(fault.base, Exception).__init__(error, *fault.args)
+            builtin.__init__(error, *fault.args)
         except (TypeError, OverflowError):
             pass  # a subclass over there was made from other arguments than its base
     error.__cause__ = RemoteTraceback(_cause(fault, log, error.tail))
@@ -40,12 +45,11 @@ def remote_error(fault: Fault, log: Path | None, tail: Callable[[], str]) -> Rem
 
 
 @functools.cache
-def _error_class(base: str) -> type[RemoteError]:
-    """RemoteError combined with the built-in exception called `base`."""
-    builtin = BUILTIN_ERRORS.get(base, Exception)
+def _error_class(builtin: type[Exception]) -> type[RemoteError]:
+    """RemoteError combined with a built-in exception."""
     if builtin is Exception:
         return RemoteError
-    return type(f"Remote{base}", (RemoteError, builtin), {"__module__": RemoteError.__module__})
+    return type(f"Remote{builtin.__name__}", (RemoteError, builtin), {"__module__": RemoteError.__module__})
 
 
 def _cause(fault: Fault, log: Path | None, tail: str | None) -> str:
