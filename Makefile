@@ -2,8 +2,9 @@
 
 BIN := .venv/bin
 INSTALLED := .venv/installed
+RUNS ?= 1000000
 
-.PHONY: demo test soak check
+.PHONY: demo test soak fuzz check
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -15,6 +16,10 @@ test: $(INSTALLED)
 # The tests that go on for as long as they are told to, for a minute each.
 soak: $(INSTALLED)
 	ISOHUB_SOAK_SECONDS=60 $(BIN)/python -m pytest -s tests/integration/test_disk_soak.py
+
+# Mutated frames into both sides of the wire: RUNS of them, by a mutator that knows what a message is made of.
+fuzz: $(INSTALLED)
+	$(BIN)/python -m tests.fuzz --runs $(RUNS)
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -25,8 +25,9 @@ class RemoteTraceback(Exception):
 
 def remote_error(fault: Fault, log: Path | None, tail: Callable[[], str]) -> RemoteError:
     """The error to raise for `fault`. Its text is the original's; the remote traceback and the log are its cause."""
-    builtin = BUILTIN_ERRORS.get(fault.base, Exception)
-    error = _error_class(builtin)(
+    # Only these names are remembered, and not whatever a worker says.
+    base = fault.base if fault.base in BUILTIN_ERRORS else "Exception"
+    error = _error_class(base)(
         fault.message, type_name=fault.type_name, traceback_text=fault.traceback, log=log, tail=tail()
     )
     if fault.args is not None:
@@ -37,7 +38,7 @@ def remote_error(fault: Fault, log: Path | None, tail: Callable[[], str]) -> Rem
     elif fault.args is not None:
         try:
             # What the built-in error makes of its arguments: errno, filename, value, start ...
-            builtin.__init__(error, *fault.args)
+            BUILTIN_ERRORS[base].__init__(error, *fault.args)
         except (TypeError, OverflowError):
             pass  # a subclass over there was made from other arguments than its base
     error.__cause__ = RemoteTraceback(_cause(fault, log, error.tail))
@@ -45,11 +46,12 @@ def remote_error(fault: Fault, log: Path | None, tail: Callable[[], str]) -> Rem
 
 
 @functools.cache
-def _error_class(builtin: type[Exception]) -> type[RemoteError]:
-    """RemoteError combined with a built-in exception."""
+def _error_class(base: str) -> type[RemoteError]:
+    """RemoteError combined with the built-in exception called `base`."""
+    builtin = BUILTIN_ERRORS[base]
     if builtin is Exception:
         return RemoteError
-    return type(f"Remote{builtin.__name__}", (RemoteError, builtin), {"__module__": RemoteError.__module__})
+    return type(f"Remote{base}", (RemoteError, builtin), {"__module__": RemoteError.__module__})
 
 
 def _cause(fault: Fault, log: Path | None, tail: str | None) -> str:

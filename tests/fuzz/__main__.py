@@ -50,7 +50,17 @@ def _start(target: str, runs: int, options: argparse.Namespace) -> int:
     """Run a target in a process of its own, and print what became of it."""
     with tempfile.TemporaryDirectory(prefix="isohub-fuzz-") as folder:
         state = Path(folder) / "state"
-        command = [sys.executable, "-m", "tests.fuzz", "--target", target, "--runs", str(runs), "--seed", str(options.seed)]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.fuzz",
+            "--target",
+            target,
+            "--runs",
+            str(runs),
+            "--seed",
+            str(options.seed),
+        ]
         command += ["--state", str(state)]
         if options.batch is not None:
             command += ["--batch", str(options.batch)]
@@ -58,7 +68,10 @@ def _start(target: str, runs: int, options: argparse.Namespace) -> int:
         if done.returncode == 0:
             return 0
         batch = state.read_text() if state.exists() else "?"
-        print(f"{target}: ended with status {done.returncode} in batch {batch.strip()} of seed {options.seed}", flush=True)
+        print(
+            f"{target}: ended with status {done.returncode} in batch {batch.strip()} of seed {options.seed}",
+            flush=True,
+        )
         return 1
 
 
@@ -69,7 +82,8 @@ def _run(name: str, runs: int, seed: int, only: int | None, state: Path) -> int:
     guard = Guard()
     target = target_type(guard)
     batches = [only] if only is not None else range(max(1, runs // _BATCH))
-    _warm_up(target, samples)
+    mutator = Mutator(samples, 0)
+    _warm_up(target, mutator, samples)
     outcomes: Counter[str] = Counter()
     guard.settle()
     began = time.monotonic()
@@ -79,7 +93,7 @@ def _run(name: str, runs: int, seed: int, only: int | None, state: Path) -> int:
         guard.expect_end()
         if turn == max(1, len(batches) // 4):
             guard.settle()
-        mutator = Mutator(samples, seed * 1_000_003 + batch)
+        mutator.begin(seed * 1_000_003 + batch)
         target.renew()
         for _ in range(_BATCH):
             try:
@@ -104,18 +118,14 @@ def _run(name: str, runs: int, seed: int, only: int | None, state: Path) -> int:
     return 0
 
 
-def _warm_up(target: Any, samples: Any) -> None:
+def _warm_up(target: Any, mutator: Mutator, samples: Any) -> None:
     """What is imported with the first value of its kind is imported by now. Each sound message is taken."""
     from isohub_worker.packets import pack
 
     guard, target.guard = target.guard, _Unwatched()
-    mutator = Mutator(samples, 0)
     target.renew()
     for sample in samples:
-        parts = [mutator._packed(sample.body)]
-        if sample.table is not None:
-            parts += (mutator._packed(sample.table), *sample.buffers)
-        target.feed(list(pack(parts)))
+        target.feed(list(pack(mutator.unchanged(sample))))
     target.guard = guard
 
 

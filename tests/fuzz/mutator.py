@@ -16,8 +16,29 @@ from tests.fuzz.corpus import Sample, tree
 
 __all__ = ["Mutator"]
 
-_CODES = [*range(10), *range(32, 42), *range(48, 52), 64, 65, -1, 10, 31, 127]
-_NUMBERS = [0, 1, -1, 2, 7, 8, 63, 64, 127, 128, 255, 256, 4095, 4096, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1, 2**32]
+_CODES = [*range(10), *range(32, 42), *range(48, 53), 64, 65, -1, 10, 31, 127]
+_NUMBERS = [
+    0,
+    1,
+    -1,
+    2,
+    7,
+    8,
+    63,
+    64,
+    127,
+    128,
+    255,
+    256,
+    4095,
+    4096,
+    65535,
+    65536,
+    2**31 - 1,
+    2**31,
+    2**32 - 1,
+    2**32,
+]
 _NUMBERS += [2**53, 2**62, 2**63 - 1, 2**63, 2**64 - 1, -(2**31), -(2**63), 16, 17, 18, 19, 20, 21, 22]
 _WORDS = """
     os system subprocess Popen eval exec __import__ __class__ __reduce__ __globals__ __del__ __getattribute__ __array_interface__
@@ -26,7 +47,22 @@ _WORDS = """
     UnicodeDecodeError UnicodeEncodeError OSError StopIteration SystemExit KeyError SyntaxError ExceptionGroup
     call method load special getattr stream open
 """.split()
-_SCALARS: list[Any] = [None, True, False, 0.0, -0.0, float("inf"), float("nan"), 1e300, b"", "", (), {}, *_NUMBERS, *_WORDS]
+_SCALARS: list[Any] = [
+    None,
+    True,
+    False,
+    0.0,
+    -0.0,
+    float("inf"),
+    float("nan"),
+    1e300,
+    b"",
+    "",
+    (),
+    {},
+    *_NUMBERS,
+    *_WORDS,
+]
 _HEADERS = bytes([0x80, 0x8F, 0x90, 0x9F, *range(0xC0, 0xE0), 0xFF, 0xA1])
 _LENGTHS = [b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\0\1", b"\0\1\0\0"]
 
@@ -48,6 +84,15 @@ class Mutator:
         self._random = random.Random(seed)
         self._chance = self._random.random
         self._packer = msgpack.Packer(unicode_errors="surrogatepass")
+
+    def begin(self, seed: int) -> None:
+        """From here on make the frames of this seed."""
+        self._random.seed(seed)
+
+    def unchanged(self, sample: Sample) -> list[bytes]:
+        """The parts of a sound message."""
+        tables = () if sample.table is None else (self._packed(sample.table), *sample.buffers)
+        return [self._packed(sample.body), *tables]
 
     def _collect(self, node: Any) -> None:
         self._subtrees.append(node)
@@ -164,7 +209,15 @@ class Mutator:
             return self._varied_items(node)
         if kind is str:
             word = self.one_of(_WORDS)
-            return self.one_of((word, node + word, node[: self.below(len(node) + 1)], node * self.below(50), node.encode("utf-8", "replace")))
+            return self.one_of(
+                (
+                    word,
+                    node + word,
+                    node[: self.below(len(node) + 1)],
+                    node * self.below(50),
+                    node.encode("utf-8", "replace"),
+                )
+            )
         if kind is bytes:
             return self._scrambled(node)
         return self.one_of(_SCALARS)
@@ -177,7 +230,12 @@ class Mutator:
             return self.one_of(_NUMBERS)
         if how == 2:
             # An integer of any size.
-            return ExtType(32, self._random.randbytes(self.below(12)) if self._chance() < 0.9 else b"\x7f" * self.below(3000))
+            return ExtType(
+                32,
+                self._random.randbytes(self.below(12))
+                if self._chance() < 0.9
+                else b"\x7f" * self.below(3000),
+            )
         return max(-(2**63), min(2**64 - 1, (node + 1, node - 1, node * 2)[how - 3]))
 
     def _varied_items(self, node: tuple[Any, ...]) -> Any:
@@ -257,12 +315,18 @@ class Mutator:
         elif how == 4:
             frames[0] = b"\xc1" + frames[0][1:]
         elif how == 5:
-            numbers = [self.one_of((0, 1, 2, len(frames[0]), 0xFFFFFFFF, 65536, 2**31)) for _ in range(self.below(8))]
+            numbers = [
+                self.one_of((0, 1, 2, len(frames[0]), 0xFFFFFFFF, 65536, 2**31)) for _ in range(self.below(8))
+            ]
             count = len(numbers) if self._chance() < 0.8 else self.one_of((0, 2**16, 2**32 - 1))
-            frames[0] = struct.pack(f"<BBxxI{len(numbers)}I", 0xC1, self.below(3), count, *numbers) + frames[0]
+            frames[0] = (
+                struct.pack(f"<BBxxI{len(numbers)}I", 0xC1, self.below(3), count, *numbers) + frames[0]
+            )
         else:
             first = bytearray(frames[0])
             if first[:1] == b"\xc1" and len(first) > 12:
                 at = 8 + 4 * self.below(min(8, len(first) // 4 - 2))
-                first[at : at + 4] = struct.pack("<I", self.one_of((0, 1, 2, 16, 2**32 - 1, 2**32 - 2, self.below(300))))
+                first[at : at + 4] = struct.pack(
+                    "<I", self.one_of((0, 1, 2, 16, 2**32 - 1, 2**32 - 2, self.below(300)))
+                )
                 frames[0] = bytes(first)

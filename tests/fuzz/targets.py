@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from isohub_worker import messages
-from isohub_worker.arena import Inlet, Outlet
+from isohub_worker.arena import SMALLEST, Inlet, Outlet
 from isohub_worker.codec import Decoder
 from isohub_worker.faults import read_fault
 from isohub_worker.messages import Unavailable, WireError
@@ -27,10 +27,7 @@ from tests.fuzz.mutator import Mutator
 
 __all__ = ["TARGETS", "Target"]
 
-_PAGE = 4096
-_ARENA = 64 * _PAGE
-#: After so many inputs a target that keeps something of them, as it should, begins anew.
-_RENEW = 256
+_ARENA = len(corpus.BLOCKS) * SMALLEST
 #: Arrays that are shorter are read from end to end: each item of one lies in memory that came with it.
 _READ = 1 << 20
 
@@ -60,14 +57,17 @@ class Target:
 
 
 def _arena() -> tuple[Outlet, Inlet]:
-    """An arena of which the sender has given out the first four blocks."""
-    fd = os.memfd_create("fuzz")
-    os.ftruncate(fd, _ARENA)
+    """An arena of which the sender has given out every block."""
+    fd = corpus.arena(_ARENA)
     outlet, inlet = Outlet(os.dup(fd), _ARENA), Inlet(fd, _ARENA, lambda offset: None)
-    data = ctypes.create_string_buffer(2 * _PAGE)
-    for _ in range(4):
-        outlet.put(ctypes.addressof(data), 2 * _PAGE)
+    _give_out(outlet)
     return outlet, inlet
+
+
+def _give_out(outlet: Outlet) -> None:
+    data = ctypes.create_string_buffer(SMALLEST)
+    for _ in corpus.BLOCKS:
+        outlet.put(ctypes.addressof(data), SMALLEST)
 
 
 def _read(value: Any) -> None:
@@ -150,7 +150,11 @@ def _silent_releases() -> Any:
     """Notes of what was dropped that no thread ever sends."""
     from isohub.rpc.releases import Releases
 
-    releases = Releases(lambda: None)
+    return _silenced(Releases(lambda: None))
+
+
+def _silenced(releases: Any) -> Any:
+    # The notes of thousands of connections a second are not for the one thread that sends what is late.
     releases._requested = True
     return releases
 
@@ -163,10 +167,8 @@ class _Loop:
 
     def __init__(self, folder: object = None) -> None:
         self.arriving: deque[Sequence[Any]] = deque()
-        self.sent = 0
 
-    def send(self, frames: Sequence[Any]) -> None:
-        self.sent += 1
+    def send(self, frames: Sequence[Any]) -> None: ...
 
     def receive(self, deadline: float | None, take: Callable[[Sequence[Any]], Any]) -> bool:
         if not self.arriving:
@@ -186,16 +188,11 @@ class HostChannel(Target):
 
     def __init__(self, guard: Guard) -> None:
         import isohub.rpc.channel
-        from isohub.rpc.releases import Releases
 
         super().__init__(guard)
-        isohub.rpc.channel.Link = _Loop  # type: ignore[misc, assignment]
-        # The notes of thousands of channels a second are not for the one thread that sends them late.
-        Releases._request = lambda self: None  # type: ignore[method-assign]
+        isohub.rpc.channel.Link = _Loop  # type: ignore[assignment, attr-defined]
         self._make = isohub.rpc.channel.Channel
-        self._arena = [os.memfd_create("fuzz") for _ in range(2)]
-        for fd in self._arena:
-            os.ftruncate(fd, _ARENA)
+        self._arena = corpus.arena(_ARENA), corpus.arena(_ARENA), _ARENA
         self._killed = 0
 
     def _kill(self) -> None:
@@ -209,9 +206,10 @@ class HostChannel(Target):
             log=Path("/log"),
             tail=lambda: "",
             timeout=1.0,
-            arena=(*self._arena, _ARENA),
+            arena=self._arena,
             kill=self._kill,
         )
+        _silenced(self._channel._releases)
         self._number = 0
         self._killed = 0
         # What the host holds of the worker, which a later message may speak of.
@@ -304,9 +302,7 @@ class WorkerServer(Target):
         if self._server is not None:
             self._server._inbox.close()
             self._server._outbox.close()
-        arena = [os.memfd_create("fuzz") for _ in range(2)]
-        for fd in arena:
-            os.ftruncate(fd, _ARENA)
+        arena = [corpus.arena(_ARENA) for _ in range(2)]
         hubconf = ModuleType("hubconf")
         hubconf.make = corpus.Thing  # type: ignore[attr-defined]
         boot = {"requests": self._endpoints[0], "replies": self._endpoints[1], "key": "key", "threads": 1}
@@ -315,9 +311,7 @@ class WorkerServer(Target):
         for _ in range(3):
             self._server._objects.reference(corpus.Thing())
         self._server._objects.sent()
-        data = ctypes.create_string_buffer(2 * _PAGE)
-        for _ in range(4):
-            self._server._outlet.put(ctypes.addressof(data), 2 * _PAGE)
+        _give_out(self._server._outlet)
         gc.collect()
 
     def feed(self, frames: Sequence[Any]) -> str:

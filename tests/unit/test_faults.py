@@ -64,7 +64,9 @@ def test_a_syntax_error_can_be_shown_wherever_it_says_that_it_is(name: str, args
 
 @pytest.mark.parametrize("start", [-(2**40), -1, 3, 2**40])
 def test_a_unicode_error_is_shown_without_looking_where_it_says(start: int) -> None:
-    error = here(Fault("m.T", "UnicodeDecodeError", "its text", ("utf-8", b"abc", start, start + 1, "why"), ""))
+    error = here(
+        Fault("m.T", "UnicodeDecodeError", "its text", ("utf-8", b"abc", start, start + 1, "why"), "")
+    )
     assert "its text" in "".join(traceback.format_exception(error))
 
 

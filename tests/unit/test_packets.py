@@ -29,7 +29,9 @@ def part(size: int) -> bytes:
 
 sizes = st.integers(0, 40) | st.integers(LIMIT - 2, LIMIT + 2)
 # The first part is the body, packed by msgpack, which is never empty and never begins like a packet.
-messages = st.tuples(sizes.filter(bool), st.lists(sizes, max_size=4)).map(lambda drawn: [*map(part, (drawn[0], *drawn[1]))])
+messages = st.tuples(sizes.filter(bool), st.lists(sizes, max_size=4)).map(
+    lambda drawn: [*map(part, (drawn[0], *drawn[1]))]
+)
 
 
 def plain(unpacked: Any) -> list[list[bytes]]:
@@ -84,8 +86,15 @@ numbers = st.integers(0, 40) | st.sampled_from([ALONE, ALONE - 1, 2**31, 2**16])
 
 
 @many
-@given(st.integers(0, 3), st.lists(numbers, max_size=8), st.none() | numbers, st.lists(st.binary(max_size=60), max_size=3))
-def test_any_numbers_are_taken_or_refused(mark: int, drawn: list[int], count: int | None, rest: list[bytes]) -> None:
+@given(
+    st.integers(0, 3),
+    st.lists(numbers, max_size=8),
+    st.none() | numbers,
+    st.lists(st.binary(max_size=60), max_size=3),
+)
+def test_any_numbers_are_taken_or_refused(
+    mark: int, drawn: list[int], count: int | None, rest: list[bytes]
+) -> None:
     head = struct.pack(f"<BBxxI{len(drawn)}I", 0xC1, mark, len(drawn) if count is None else count, *drawn)
     taken([head + bytes(64), *rest])
 
@@ -108,7 +117,9 @@ def test_a_mutilated_packet_is_taken_or_refused(packed: list[list[bytes]], data:
 
 
 def together(*numbers: int, mark: int = 0, count: int | None = None, rest: bytes = bytes(64)) -> bytes:
-    head = struct.pack(f"<BBxxI{len(numbers)}I", 0xC1, mark, len(numbers) if count is None else count, *numbers)
+    head = struct.pack(
+        f"<BBxxI{len(numbers)}I", 0xC1, mark, len(numbers) if count is None else count, *numbers
+    )
     return head + bytes(-len(head) % 16) + rest
 
 
@@ -141,7 +152,11 @@ def test_what_does_not_fit_together_is_refused(frames: list[bytes]) -> None:
 def test_a_short_packet_cannot_ask_for_much_memory() -> None:
     tracemalloc.start()
     try:
-        for frame in (together(1, 1, count=2**32 - 1), together(2**32 - 1, 2**32 - 2), together(2**32 - 2, *[0] * 1000)):
+        for frame in (
+            together(1, 1, count=2**32 - 1),
+            together(2**32 - 1, 2**32 - 2),
+            together(2**32 - 2, *[0] * 1000),
+        ):
             with pytest.raises(WireError):
                 unpack([frame])
         assert tracemalloc.get_traced_memory()[1] < 2**20

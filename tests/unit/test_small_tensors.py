@@ -81,7 +81,9 @@ def test_the_largest_leaf_is_one() -> None:
 @pytest.mark.parametrize("size", [4, 3000])
 def test_two_views_of_one_memory_arrive_as_that(size: int) -> None:
     whole = np.arange(float(size))
-    first, second, other = DECODER.decode([bytes(part) for part in ENCODER.encode([whole, whole[1:], np.zeros(2)])])
+    first, second, other = DECODER.decode(
+        [bytes(part) for part in ENCODER.encode([whole, whole[1:], np.zeros(2)])]
+    )
     first[1] = -7
     assert second[0] == -7
     assert other.tolist() == [0, 0]
@@ -172,14 +174,18 @@ def test_a_leaf_that_makes_no_sense_is_refused(payload: bytes) -> None:
 
 
 numbers = st.integers(-1, 20) | st.integers(0, 2**63)
-specs = st.sampled_from(["<i4", "|u1", "uint8", "float32", "complex32", "bfloat16", "bool", "<S3", "|V3", "<M8[s]", "<U1"])
+specs = st.sampled_from(
+    ["<i4", "|u1", "uint8", "float32", "complex32", "bfloat16", "bool", "<S3", "|V3", "<M8[s]", "<U1"]
+)
 
 
 @many
 @given(st.integers(0, 2), specs | st.text(max_size=5), st.lists(numbers, max_size=3), st.integers(0, 64))
 def test_any_leaf_is_taken_or_refused(framework: int, spec: str, shape: list[int], size: int) -> None:
     try:
-        back = DECODER.decode([msgpack.packb(msgpack.ExtType(51, leaf([framework, spec, shape], bytes(size))))])
+        back = DECODER.decode(
+            [msgpack.packb(msgpack.ExtType(51, leaf([framework, spec, shape], bytes(size))))]
+        )
     except (WireError, Unavailable):
         return
     assert [*back.shape] == shape

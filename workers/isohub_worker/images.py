@@ -40,7 +40,12 @@ def image_form(tag: Any, value: Any) -> list[Any] | None:
 
 def read_image(mode: Any, width: Any, height: Any, pixels: Any, palette: Any) -> Any:
     """The image, as PIL's where Pillow is installed, else as an array of height x width (x bands)."""
-    if type(mode) is not str or type(pixels) is not bytes or type(width) is not int or type(height) is not int:
+    if (
+        type(mode) is not str
+        or type(pixels) is not bytes
+        or type(width) is not int
+        or type(height) is not int
+    ):
         # Not what they are: to show a tensor may take more memory than there is.
         raise WireError("an image whose fields have the wrong types")
     if mode not in _MODES:
