@@ -289,12 +289,13 @@ class Channel:
     # ---- sending
 
     def _send(self, message: list[Any], lent: list[int] | None = None) -> None:
+        # Before the notes are taken, which would be lost if it cannot be sent.
+        parts = self._encoder.encode(message, lent)
         if self._releases.notes:
             # What the message names cannot be among what was dropped by now.
-            released = self._encoder.encode(self._take_releases())
-            self._link.send(pack(released, self._encoder.encode(message, lent)))
+            self._link.send(pack(self._encoder.encode(self._take_releases()), parts))
         else:
-            self._link.send(pack(self._encoder.encode(message, lent)))
+            self._link.send(pack(parts))
 
     def _flush_releases(self) -> None:
         if self._death is None and self._releases.notes:
