@@ -287,6 +287,7 @@ class WorkerServer(Target):
         self._folder = tempfile.TemporaryDirectory(prefix="isohub-fuzz-")
         context: Any = zmq.Context()
         self._again = zmq.Again
+        self._events = zmq.EVENTS
         self._noblock = zmq.NOBLOCK
         self._hosts: list[Any] = [context.socket(kind) for kind in (zmq.PUSH, zmq.PULL)]
         self._endpoints = [f"ipc://{self._folder.name}/{name}" for name in "qa"]
@@ -313,6 +314,8 @@ class WorkerServer(Target):
         self._server._objects.sent()
         _give_out(self._server._outlet)
         gc.collect()
+        # A socket lets go of the one that was at its other end when it is next looked at.
+        self._hosts[0].getsockopt(self._events)
 
     def feed(self, frames: Sequence[Any]) -> str:
         server = self._server
