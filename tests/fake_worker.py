@@ -58,6 +58,10 @@ STARTS: dict[str, Callable[[str], list[bytes]]] = {
     "object-in-hello": lambda key: message(HELLO, PROTOCOL, key, reference(1)),
     "unavailable-hello": lambda key: message(HELLO, PROTOCOL, key, ext(0), {(): 1}),
     "wrong-protocol": lambda key: message(HELLO, PROTOCOL + 1, key, getpid()),
+    "protocol-too-large": lambda key: message(HELLO, ext(32, b"\x7f" * 5000), key, getpid()),
+    "two-hellos": lambda key: [
+        b"\xc1\0\0\0\4\0\0\0" + b"\1\0\0\0\1\0\0\0" * 2 + bytes(8) + b"\xc0" + bytes(15) + b"\xc0"
+    ],
     "wrong-key": lambda key: message(HELLO, PROTOCOL, "0" * 32, getpid()),
 }
 # What it answers to call number `call`.
