@@ -3,9 +3,10 @@
 
 BIN := .venv/bin
 INSTALLED := .venv/installed
+RUNS ?= 1000000
 BENCH := .venv-bench
 
-.PHONY: demo test soak check bench bench-peers
+.PHONY: demo test soak fuzz check bench bench-peers
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -17,6 +18,10 @@ test: $(INSTALLED)
 # The tests that go on for as long as they are told to, for a minute each.
 soak: $(INSTALLED)
 	ISOHUB_SOAK_SECONDS=60 $(BIN)/python -m pytest -s tests/integration/test_disk_soak.py
+
+# Mutated frames into both sides of the wire: RUNS of them, by a mutator that knows what a message is made of.
+fuzz: $(INSTALLED)
+	$(BIN)/python -m tests.fuzz --runs $(RUNS)
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -18,7 +18,7 @@ from typing import Any
 import msgpack
 import zmq
 
-PROTOCOL, HELLO, VALUE, FAULT, ITEM, END, FREED = 1, 16, 17, 18, 19, 20, 21
+PROTOCOL, HELLO, VALUE, FAULT, ITEM, END, FREED, KEPT = 1, 16, 17, 18, 19, 20, 21, 22
 OBJECT = 64
 
 
@@ -59,6 +59,10 @@ STARTS: dict[str, Callable[[str], list[bytes]]] = {
     "object-in-hello": lambda key: message(HELLO, PROTOCOL, key, reference(1)),
     "unavailable-hello": lambda key: message(HELLO, PROTOCOL, key, ext(0), {(): 1}),
     "wrong-protocol": lambda key: message(HELLO, PROTOCOL + 1, key, getpid()),
+    "protocol-too-large": lambda key: message(HELLO, ext(32, b"\x7f" * 5000), key, getpid()),
+    "two-hellos": lambda key: [
+        b"\xc1\0\0\0\4\0\0\0" + b"\1\0\0\0\1\0\0\0" * 2 + bytes(8) + b"\xc0" + bytes(15) + b"\xc0"
+    ],
     "wrong-key": lambda key: message(HELLO, PROTOCOL, "0" * 32, getpid()),
 }
 # What it answers to call number `call`.
@@ -92,7 +96,20 @@ ANSWERS: dict[str, Callable[[int], list[bytes]]] = {
     "huge-frame": lambda call: [b"\xc1" * (200 << 20)],
     "huge-claim": lambda call: [b"\xdd\xff\xff\xff\xff"],
     "deep": lambda call: [b"\x91" * 1_000_000],
-    "block-of-no-arena": lambda call: message(FREED, [0]),
+    "block-of-nobody": lambda call: message(FREED, [0]),
+    "block-too-large": lambda call: message(FREED, [ext(32, b"\x7f" * 5000)]),
+    "kept-nothing": lambda call: message(KEPT, [None]),
+    "kept-too-large": lambda call: message(KEPT, ext(32, b"\x7f" * 5000)),
+    # Python does not show integers of so many digits.
+    "call-too-large": lambda call: message(VALUE, ext(32, b"\x7f" * 5000), None),
+    "kind-too-large": lambda call: message(ext(32, b"\x7f" * 5000), call, None),
+    "frames-that-are-not-there": lambda call: [b"\xc1\1\0\0\2\0\0\0\1\0\0\0\xff\xff\xff\xff"],
+    "half-a-packet": lambda call: [b"\xc1\0\0\0\2\0\0\0\1\0\0\0\7\0\0\0"],
+    "huge-packet": lambda call: [b"\xc1\0\0\0\xff\xff\xff\xff\1\0\0\0\xff\xff\xff\x7f"],
+    "lent-by-a-worker": lambda call: [
+        msgpack.packb([VALUE, call, ext(48, b"\0\0\0\0")]),
+        msgpack.packb([[[1, "<f8", [1], None, 0, 0, None]], [[0, 0, 8]]]),
+    ],
     # These would ask the worker something while its message is taken in, and wait for ever.
     "object-for-kind": lambda call: message(reference(1, "__eq__"), call),
     "range-of-objects": lambda call: message(VALUE, call, [ext(6), reference(1, "__index__"), 1, 1]),
@@ -100,6 +117,9 @@ ANSWERS: dict[str, Callable[[int], list[bytes]]] = {
         VALUE, call, [ext(4), "T", reference(1, "__iter__", "__len__"), []]
     ),
     "scalar-of-object": lambda call: message(VALUE, call, [ext(9), reference(1, "__getitem__")]),
+    "fault-of-objects": lambda call: message(
+        FAULT, call, ["T", "SyntaxError", "text", [ext(0), "text", reference(1, "__iter__")], "Traceback"]
+    ),
     "object-to-free": lambda call: message(FREED, [reference(1, "__eq__")]),
     "dict-of-object": lambda call: message(VALUE, call, [ext(3), reference(1, "__iter__", "__getitem__")]),
 }

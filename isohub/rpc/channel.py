@@ -339,11 +339,12 @@ class Channel:
     # ---- sending
 
     def _send(self, message: list[Any], lent: list[int] | None = None, hold: bool = False) -> None:
+        # Before the notes are taken, which would be lost if it cannot be sent.
+        parts = self._encoder.encode(message, lent)
         news: tuple[list[Any], ...] = ()
         if self._releases.notes:
             # What the message names cannot be among what was dropped by now.
             news = (self._encoder.encode(self._take_releases()),)
-        parts = self._encoder.encode(message, lent)
         if hold and len(parts) == 1 and not news:
             self._link.hold(parts)
             # If nobody reads an answer before that.

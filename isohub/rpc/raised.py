@@ -26,15 +26,20 @@ class RemoteTraceback(Exception):
 
 def remote_error(fault: Fault, log: Path | None, tail: Callable[[], str]) -> RemoteError:
     """The error to raise for `fault`. Its text is the original's; the remote traceback and the log are its cause."""
-    error = _error_class(fault.base)(
+    # Only these names are remembered, and not whatever a worker says.
+    base = fault.base if fault.base in BUILTIN_ERRORS else "Exception"
+    error = _error_class(base)(
         fault.message, type_name=fault.type_name, traceback_text=fault.traceback, log=log, tail=tail()
     )
     if fault.args is not None:
-        args = tuple(masked(item) if isinstance(item, str) else item for item in fault.args)
-        error.args = args
+        error.args = tuple(masked(item) if isinstance(item, str) else item for item in fault.args)
+    if isinstance(error, SyntaxError):
+        # Its other arguments would be a place in a file, which is no plain value, and is believed by what shows it.
+        error.msg = error.message
+    elif fault.args is not None:
         try:
             # What the built-in error makes of its arguments: errno, filename, value, start ...
-            BUILTIN_ERRORS.get(fault.base, Exception).__init__(error, *args)
+            BUILTIN_ERRORS[base].__init__(error, *error.args)
         except (TypeError, OverflowError):
             pass  # a subclass over there was made from other arguments than its base
     error.__cause__ = RemoteTraceback(_cause(fault.type_name, error.traceback_text, log, error.tail))
@@ -44,7 +49,7 @@ def remote_error(fault: Fault, log: Path | None, tail: Callable[[], str]) -> Rem
 @functools.cache
 def _error_class(base: str) -> type[RemoteError]:
     """RemoteError combined with the built-in exception called `base`."""
-    builtin = BUILTIN_ERRORS.get(base, Exception)
+    builtin = BUILTIN_ERRORS[base]
     if builtin is Exception:
         return RemoteError
     return type(f"Remote{base}", (RemoteError, builtin), {"__module__": RemoteError.__module__})

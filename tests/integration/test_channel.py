@@ -139,6 +139,17 @@ def test_what_cannot_be_sent_is_told_at_once(remote: Remote) -> None:
             submit(what)
 
 
+def test_what_was_dropped_is_told_even_if_the_next_call_cannot_be_sent(remote: Remote) -> None:
+    caller = remote.load("caller")
+    before = remote.holds()
+    for _ in range(20):
+        thing = remote.load("thing")
+        del thing
+        with pytest.raises(UnsupportedValue):
+            caller(object())
+    until(lambda: remote.holds() == before)
+
+
 def test_a_callback_may_call_the_worker_again(remote: Remote) -> None:
     caller, seen, done = remote.load("caller"), [], threading.Event()
 

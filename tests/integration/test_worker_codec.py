@@ -51,9 +51,10 @@ def test_the_codec_under_the_oldest_python(numpy: bool, tmp_path: Path) -> None:
         python = environment("3.7", *WIRE, "hypothesis", "pytest", *(["numpy"] if numpy else []))
     except PythonNotFound as error:
         pytest.skip(f"this machine has no Python 3.7 to run it under: {error}")
-    run_tests(python, tmp_path, "test_codec.py", *(["test_tensors.py"] if numpy else []))
+    with_numpy = ["test_tensors.py", "test_small_tensors.py"] if numpy else []
+    run_tests(python, tmp_path, "test_codec.py", "test_packets.py", *with_numpy)
 
 
 def test_the_codec_with_torch(tmp_path: Path) -> None:
     python = environment("3.11", *WIRE, "hypothesis", "pytest", "numpy", "torch==2.13.0")
-    run_tests(python, tmp_path, "torch_tensors.py", "test_tensors.py")
+    run_tests(python, tmp_path, "torch_tensors.py", "test_tensors.py", "test_small_tensors.py")

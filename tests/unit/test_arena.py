@@ -6,14 +6,18 @@ import ctypes
 import gc
 import os
 from collections.abc import Callable
+from typing import Any
 
+import msgpack
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isohub_worker.arena import Inlet, Outlet
+from isohub_worker.arena import SMALLEST, Inlet, Outlet
+from isohub_worker.codec import Decoder, Encoder
 from isohub_worker.messages import WireError
+from isohub_worker.tensors import NUMPY
 
 _PAGE = 4096
 _SIZE = 64 * _PAGE
@@ -213,6 +217,135 @@ def test_what_was_given_back_cannot_be_lent() -> None:
     del lent.theirs
     with pytest.raises(WireError, match="lends"):
         lent.outlet.borrow(lent.offset, 0, 1)
+
+
+# ---- what a message says of blocks
+
+
+class Sides:
+    """The encoders and decoders of two sides, of which the first has an arena."""
+
+    def __init__(self) -> None:
+        size = 4 * SMALLEST
+        self.outlet, self.inlet = _arena(size, on_dead=lambda offset: self.outlet.free(offset))
+        self.give = Encoder(lambda value: None, outlet=self.outlet)
+        self.get = Decoder(lambda code, payload: None, place=False, inlet=self.inlet)
+        self.lend = Encoder(lambda value: None, inlet=self.inlet)
+        self.borrow = Decoder(lambda code, payload: None, place=True, outlet=self.outlet)
+
+    def given(self, value: object) -> Any:
+        return self.get.decode(self.give.encode(value))
+
+
+def test_what_is_lent_comes_back_without_its_bytes_and_is_known_as_borrowed() -> None:
+    sides = Sides()
+    array = sides.given(np.arange(SMALLEST, dtype=np.uint8))
+    lent: list[int] = []
+    parts = sides.lend.encode({"whole": array, "part": array[100:]}, lent)
+    assert set(lent) == {0}
+    assert sum(map(len, parts)) < 1000
+    back = sides.borrow.decode(parts)
+    assert bytes(back["whole"]) == bytes(array)
+    back["whole"][100] = 7
+    assert (back["part"][0], array[100]) == (7, 100)
+    borrowed, sides.borrow.borrowed = sides.borrow.borrowed, []
+    assert {watch.offset for watch in borrowed} == {0}
+    assert any(watch() is not None for watch in borrowed)
+    del back
+    gc.collect()
+    assert all(watch() is None for watch in borrowed)
+
+
+def test_nothing_is_lent_that_nobody_asks_to_be() -> None:
+    sides = Sides()
+    array = sides.given(np.zeros(SMALLEST, np.uint8))
+    parts = sides.lend.encode(array)
+    assert sum(map(len, parts)) > SMALLEST
+    sides.borrow.decode(parts)
+    assert sides.borrow.borrowed == []
+
+
+def _speaks_of(*blocks: Any) -> list[bytes]:
+    """A message with an array of one byte, in the first of these blocks."""
+    rows = [[NUMPY, "|u1", [1], None, 0, 0, None]]
+    return [msgpack.packb(msgpack.ExtType(48, b"\0\0\0\0")), msgpack.packb([rows, list(blocks)])]
+
+
+NONSENSE = [
+    [],
+    [0],
+    "ab",
+    "abc",
+    {},
+    {0: 0, 4096: 0, 1: 1},
+    0,
+    [0, 0, 0],
+    [0, -1, 8],
+    [0, 0, SMALLEST + 1],
+    [0, SMALLEST, 1],
+    [1, 0, 1],
+    [4096, 0, 1],
+    [SMALLEST, 0, 1],
+    [-1, 0, 1],
+    [2**63, 0, 1],
+    [0, 2**63, 1],
+    [0, 0, 2**63],
+    [0.5, 0, 1],
+    [0, 0.5, 1],
+    [0, None, 1],
+    [[0], 0, 1],
+    [0, "0", 1],
+    [0, 0, 1, 0],
+    [None, None],
+    [0, 2**63],
+    [-4096, 8],
+    [1, 8],
+    [4 * SMALLEST, 8],
+    [0.0, 8],
+    [[], 8],
+]
+
+
+@pytest.mark.parametrize("block", NONSENSE, ids=str)
+def test_nonsense_about_blocks_is_refused_on_both_sides(block: Any) -> None:
+    sides = Sides()
+    array = sides.given(np.zeros(SMALLEST, np.uint8))
+    for decoder in (sides.get, sides.borrow):
+        with pytest.raises(WireError):
+            decoder.decode(_speaks_of(block))
+    # Nothing of it is left, and what is sound is still taken.
+    assert sides.borrow.borrowed == []
+    assert sides.borrow.decode(_speaks_of([0, 8, 1])).tolist() == [0]
+    assert array.sum() == 0
+
+
+def test_who_has_no_arena_for_it_refuses_a_block() -> None:
+    sides = Sides()
+    array = sides.given(np.zeros(SMALLEST, np.uint8))
+    with pytest.raises(WireError, match="not there"):
+        sides.get.decode(_speaks_of([0, 0, 1]))
+    with pytest.raises(WireError, match="not there"):
+        sides.borrow.decode(_speaks_of([0, 8]))
+    assert array.sum() == 0
+
+
+def test_one_block_may_be_named_any_number_of_times() -> None:
+    sides = Sides()
+    array = sides.given(np.arange(SMALLEST, dtype=np.uint8))
+    for decoder, block in ((sides.get, [0, 8]), (sides.borrow, [0, 7, 1])):
+        rows = [[NUMPY, "|u1", [1], None, 0, at, None] for at in range(100)]
+        body = [msgpack.ExtType(48, at.to_bytes(4, "little")) for at in range(100)]
+        back = decoder.decode([msgpack.packb(body), msgpack.packb([rows, [block] * 100])])
+        assert {item.tolist()[0] for item in back} == {block[1] * (len(block) == 3)}
+    assert array[7] == 7
+
+
+def test_a_worker_may_say_of_any_block_that_it_keeps_it() -> None:
+    lent = Lent(bytes(2 * _PAGE))
+    for offset in (-_PAGE, 1, _SIZE, 2**63, lent.offset, lent.offset):
+        lent.inlet.keep_apart(offset)
+    lent.theirs[0] = 1
+    assert lent.theirs.tolist()[:2] == [1, 0]
 
 
 def test_keeping_apart_what_is_gone_does_nothing() -> None:

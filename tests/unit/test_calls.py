@@ -399,6 +399,17 @@ def test_a_reference_to_an_unknown_type_or_object_is_a_violation(pair: Pair) -> 
     assert proxy
 
 
+@pytest.mark.parametrize(
+    "dropped",
+    [[1], [[]], [[1]], [[1, 1, 1]], [[1, "1"]], ["ab"], [[[], 1]], [[None, 1]], [[2**100_000, 1]]],
+    ids=lambda dropped: type(dropped[0]).__name__,
+)
+def test_a_drop_that_makes_no_sense_is_a_violation(pair: Pair, dropped: Any) -> None:
+    pair.send(Thing())
+    with pytest.raises(WireError, match="does not hold"):
+        pair.table.release(dropped)
+
+
 def test_a_proxy_has_just_the_special_methods_of_its_class(pair: Pair) -> None:
     proxy = pair.answer(Thing())
     assert callable(proxy)

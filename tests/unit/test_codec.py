@@ -331,6 +331,19 @@ def test_what_is_hashable_only_over_there_is_unavailable_and_no_more(value: Any)
     assert caught.value.message == [17, None, "the rest"]
 
 
+def test_a_range_that_would_take_minutes_to_make_is_unavailable_and_no_more() -> None:
+    assert there_and_back(range(2**60_000)) == range(2**60_000)
+    # Not made here either.
+    endless = [ext(6), 0, ext(32, b"\x7f" * 2_000_000), ext(32, b"\x7f" * 1_000_000)]
+    with pytest.raises(Unavailable, match="65536 bits") as caught:
+        DECODER.decode([packed(17, endless, "the rest")])
+    assert caught.value.message == [17, None, "the rest"]
+
+
+def test_an_integer_may_have_any_number_of_bits() -> None:
+    assert there_and_back(2**10_000_000) == 2**10_000_000
+
+
 ALLOWED = (
     *(type(None), bool, int, float, complex, str, bytes, list, tuple, set, frozenset, dict),
     *(collections.OrderedDict, slice, range, type(...), type(NotImplemented), datetime.datetime),
@@ -455,6 +468,11 @@ def ext(code: int, payload: bytes = b"") -> Any:
         [packed([ext(4), "name", ["same", "same"], [1, 2]])],
         [packed([ext(4), "name", ["__class__"], [1]])],
         [packed([ext(4), 5, [], []])],
+        [packed([ext(4), "name", "ab", [1, 2]])],
+        [packed([ext(4), "name", {"a": 1}, [1]])],
+        [packed([ext(4), "name", ["a"], "b"])],
+        [packed([ext(3), {"ab": 1}])],
+        [packed([ext(3), "ab"])],
         [packed([ext(4), "name", [5], [1]])],
         [packed([ext(6), 1, 2, 0])],
         [packed([ext(6), 1, 2, "3"])],

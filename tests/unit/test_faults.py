@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import pytest
 
 from isohub.errors import IsohubError, RemoteError
+from isohub.rpc import raised as raising
 from isohub.rpc.raised import RemoteTraceback, remote_error
 from isohub_worker.codec import Decoder, Encoder
 from isohub_worker.faults import BUILTIN_ERRORS, Fault, builtin_base, fault_of, read_fault
@@ -43,6 +44,30 @@ def test_every_built_in_error_is_caught_as_itself(name: str, args: tuple[Any, ..
     assert (str(error), error.type_name, error.traceback_text) == ("its text", f"m.{name}", "Traceback ...")
     assert args is None or error.args == args or isinstance(error, OSError)
     repr(error)
+
+
+def test_what_is_no_built_in_error_is_not_remembered() -> None:
+    before = raising._error_class.cache_info().currsize
+    for number in range(100):
+        here(Fault("m.T", f"Error{number}", "text", None, ""))
+    assert raising._error_class.cache_info().currsize <= before + 1
+
+
+@pytest.mark.parametrize("args", [None, ("text",), ("text", "file"), ("a", "abcd"), ("a", "abcdef")])
+@pytest.mark.parametrize("name", ["SyntaxError", "IndentationError", "TabError"])
+def test_a_syntax_error_can_be_shown_wherever_it_says_that_it_is(name: str, args: Any) -> None:
+    error = here(Fault(name, name, "its text", args, "Traceback ..."))
+    assert "its text" in "".join(traceback.format_exception(error))
+    assert isinstance(error, SyntaxError)
+    assert (error.msg, error.lineno) == ("its text", None)
+
+
+@pytest.mark.parametrize("start", [-(2**40), -1, 3, 2**40])
+def test_a_unicode_error_is_shown_without_looking_where_it_says(start: int) -> None:
+    error = here(
+        Fault("m.T", "UnicodeDecodeError", "its text", ("utf-8", b"abc", start, start + 1, "why"), "")
+    )
+    assert "its text" in "".join(traceback.format_exception(error))
 
 
 @pytest.mark.parametrize(
@@ -203,6 +228,9 @@ def test_arguments_that_are_no_plain_values_stay_over_there() -> None:
         ["T", "ValueError", b"text", None, "tb"],
         ["T", "ValueError", "text", [1], "tb"],
         ["T", "ValueError", "text", None, None],
+        ["T", "ValueError", "text", ([1],), "tb"],
+        ["T", "ValueError", "text", (1, ("a",)), "tb"],
+        ["T", "ValueError", "text", (object(),), "tb"],
     ],
     ids=repr,
 )

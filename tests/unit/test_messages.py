@@ -57,6 +57,15 @@ def test_a_field_of_another_type_is_refused(table: Any, message: list[Any]) -> N
                     check([*message[:at], wrong, *message[at + 1 :]], table)
 
 
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 2**100_000], ids=int.bit_length)
+@pytest.mark.parametrize(("table", "message"), SOUND, ids=lambda item: str(item)[:40])
+def test_a_number_that_is_too_large_to_show_is_refused(table: Any, message: list[Any], number: int) -> None:
+    for at, expected in [*enumerate(table[message[0]])][1:]:
+        if expected is int:
+            with pytest.raises(WireError, match=f"field {at} of a message of kind {message[0]} is too large"):
+                check([*message[:at], number, *message[at + 1 :]], table)
+
+
 class Loud:
     """What a peer may send where a number belongs."""
 
@@ -86,6 +95,7 @@ class Loud:
         [0],
         [15],
         [2**70],
+        [2**100_000],
         ["16"],
         [[]],
         [Loud()],

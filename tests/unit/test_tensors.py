@@ -205,6 +205,16 @@ def test_what_arrives_belongs_to_the_receiver() -> None:
     assert back.tolist() == [1, 2, 3, 4, 5]
 
 
+def test_what_needs_wide_boundaries_has_them_whatever_it_shares_memory_with() -> None:
+    whole = np.zeros(3000, "c16")
+    arrays = [whole, *(whole[at:].view("f8") for at in range(1, 50)), np.zeros(3000)]
+    for shift in (0, 8):
+        back = there_and_back(arrays, shift)
+        assert all(array.flags.aligned for array in back)
+        back[0][60] = 1
+        assert [array[2 * (60 - at)] for at, array in enumerate(back[1:-1], 1)] == [1] * 49
+
+
 def test_read_only_buffers_are_copied_once() -> None:
     whole = np.arange(10)
     back = DECODER.decode([bytes(frame) for frame in ENCODER.encode([whole, whole[3:]])])
@@ -305,6 +315,24 @@ def test_a_dtype_that_makes_no_sense_is_refused(dtype: Any) -> None:
         DECODER.decode(message([NUMPY, dtype, [2**30], [1], 0, -1, None], buffers=()))
 
 
+@pytest.mark.parametrize("shape", [[2**40], [2**40, 2]], ids=str)
+def test_an_array_of_a_trillion_items_is_never_gone_through(shape: list[int]) -> None:
+    array = msgpack.ExtType(48, b"\0\0\0\0")
+    table = msgpack.packb([[[NUMPY, "|u1", shape, [0] * len(shape), 0, 0, None]], [None]])
+    for kind, *fields in (
+        (3, array),
+        (4, "T", array, []),
+        (4, "T", [], array),
+        (4, array, ["a"], [1]),
+        (6, 0, array),
+        (7, array, 1, 1, b"", None),
+        (7, "L", 1, 1, array, None),
+        (7, "L", 1, 1, b"x", array),
+    ):
+        with pytest.raises(WireError):
+            DECODER.decode([msgpack.packb([msgpack.ExtType(kind, b""), *fields]), table, bytearray(2)])
+
+
 @pytest.mark.parametrize("table", [None, {}, [], [[]], [[], {}], [[], [[0, 4096]]], [[], [None]], [[], [5]]])
 def test_a_table_that_makes_no_sense_is_refused(table: Any) -> None:
     with pytest.raises(WireError):
@@ -327,8 +355,9 @@ rows = st.tuples(
 @many
 @given(st.lists(rows, min_size=1, max_size=3), st.lists(st.binary(max_size=64), max_size=2))
 def test_any_table_is_taken_or_refused(table: Any, buffers: Any) -> None:
+    # Nothing but zeros, since not all of what four bytes can say is a character.
     try:
-        back = DECODER.decode(message(*table, buffers=buffers))
+        back = DECODER.decode(message(*table, buffers=[bytes(len(buffer)) for buffer in buffers]))
     except (WireError, Unavailable):
         return
     # Each item of it lies in the memory that came with it.

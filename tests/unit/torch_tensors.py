@@ -18,6 +18,7 @@ from isohub_worker.codec import CannotEncode, Decoder, Encoder
 from isohub_worker.dtypes import TORCH_DTYPES
 from isohub_worker.messages import Unavailable, WireError
 from isohub_worker.records import Record
+from isohub_worker.small_tensors import read_small, small_tensor
 from isohub_worker.tensors import NUMPY, TORCH, TensorArgument
 
 many = settings(deadline=None, database=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
@@ -168,6 +169,87 @@ def test_a_tensor_and_an_array_may_share_memory() -> None:
     assert [type(item) for item in back] == [np.ndarray, torch.Tensor]
     back[0][1] = 5
     assert back[1].tolist() == [0, 5, 0, 0]
+
+
+# ---- small ones, which are leaves
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (0, 3), (2, 3), (1, 1, 1, 1, 5)], ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_every_small_tensor_is_a_leaf_and_the_same_there(dtype: Any, shape: Any) -> None:
+    tensor = torch.zeros(shape, dtype=dtype)
+    if tensor.numel():
+        tensor.view(-1).view(torch.uint8)[:1] = 1
+    for _ in range(2):  # its head is new, then known
+        leaf = small_tensor(tensor)
+        assert leaf is not None
+        back = read_small(leaf)
+        assert_same(back, tensor)
+        assert back.stride() == tensor.stride()
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.zeros(16 * 1024 + 1, dtype=torch.uint8),
+        torch.zeros(2, 3).t(),
+        torch.zeros(4, 4)[:, 1:],
+        torch.zeros(1).expand(3),
+        torch.zeros(2, device="meta"),
+        torch.ones(2, dtype=torch.complex64).conj(),
+    ],
+    ids=lambda tensor: f"{tuple(tensor.shape)}-{tensor.device}",
+)
+def test_what_is_large_or_odd_is_no_leaf(tensor: Any) -> None:
+    assert small_tensor(tensor) is None
+
+
+def test_two_small_views_of_one_memory_arrive_as_that() -> None:
+    whole = torch.arange(4.0)
+    parts = ENCODER.encode([whole, whole[1:], whole.numpy(), torch.zeros(2)])
+    assert len(parts) > 1
+    first, second, array, other = DECODER.decode(sent(parts))
+    first[1] = -7
+    assert (second[0], array[1]) == (-7, -7)
+    assert other.tolist() == [0, 0]
+    assert len(ENCODER.encode([whole[:2], whole[2:]])) == 1, "neighbours share nothing"
+
+
+def test_the_memory_of_a_leaf_is_the_receivers() -> None:
+    tensor = torch.arange(4.0)
+    back = there_and_back([tensor])[0]
+    back += 1
+    assert tensor.tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "size"),
+    [
+        ("float32", [2], 7),
+        ("float32", [2], 9),
+        ("float32", [2**62], 8),
+        ("float32", [0, 2**62, 2**62], 0),
+        ("float32", [-1], 4),
+        ("float31", [1], 4),
+        ("onnx", [1], 4),
+        ("qint8", [1], 1),
+        (["float32"], [1], 4),
+    ],
+    ids=str,
+)
+def test_a_leaf_that_makes_no_sense_is_refused(dtype: Any, shape: Any, size: int) -> None:
+    head = msgpack.packb([TORCH, dtype, shape])
+    leaf = (len(head) + 2).to_bytes(2, "little") + head + bytes(size)
+    with pytest.raises(WireError):
+        DECODER.decode([msgpack.packb(msgpack.ExtType(51, leaf))])
+
+
+def test_an_error_does_not_show_a_tensor() -> None:
+    """One that is short on the wire may have a trillion items."""
+    body = [msgpack.ExtType(7, b""), msgpack.ExtType(48, b"\0\0\0\0"), 1, 1, b"", None]
+    table = [[[TORCH, "float32", [2**40], [0], 0, 0, None]], [None]]
+    with pytest.raises(WireError, match="wrong types"):
+        DECODER.decode([msgpack.packb(body), msgpack.packb(table), bytearray(4)])
 
 
 # ---- what else torch has

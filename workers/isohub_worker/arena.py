@@ -69,7 +69,7 @@ class Outlet:
         with self._lock:
             block = self._used.get(offset)
             if block is None or not block.sent:
-                raise WireError("the peer gives back block %d, which it was not given" % offset)
+                raise WireError("the peer gives back a block that it was not given")
             block.sent = False
             self._reclaim(offset, block)
 

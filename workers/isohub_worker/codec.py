@@ -305,7 +305,7 @@ class Decoder:
             raise
         except Exception as error:
             # Whatever a hostile body makes msgpack or a constructor raise, it means the same thing.
-            raise WireError("malformed message: %s: %s" % (type(error).__name__, error)) from error
+            raise WireError("malformed message: %s: %.300s" % (type(error).__name__, error)) from error
         if unpacking.heads:
             raise WireError("the head of a composite stands where none can be")
         unpacking.tensors = None

@@ -47,7 +47,8 @@ _torch_specs: dict[Any, str] = {}
 _torch_dtypes: dict[str, tuple[Any, int]] = {}
 _numpy_dtypes: dict[str, Any] = {}
 _MOST_DTYPES = 1000
-_NUMPY_DTYPE = re.compile(r"[<>|=][biufcSUVmM]\d+(\[\d*[A-Za-z]+\])?\Z")
+# No longer than NumPy's own, since those of the peer are remembered.
+_NUMPY_DTYPE = re.compile(r"[<>|=][biufcSUVmM][0-9]{1,19}(\[[0-9]{0,10}[A-Za-z]{1,7}\])?\Z")
 
 
 def has_no_width(dtype: Any) -> bool:

@@ -61,8 +61,11 @@ def plain_args(error: BaseException) -> tuple[Any, ...] | None:
     args: tuple[Any, ...] = BaseException.args.__get__(error)  # type: ignore[attr-defined]
     if isinstance(error, OSError) and len(args) == 2 and error.filename is not None:
         args = (*args, error.filename)
-    plain = all(type(arg) in (str, int, float, bool, bytes, type(None)) for arg in args)
-    return args if plain else None
+    return args if _are_plain(args) else None
+
+
+def _are_plain(args: tuple[Any, ...]) -> bool:
+    return all(type(arg) in (str, int, float, bool, bytes, type(None)) for arg in args)
 
 
 def builtin_base(cls: type) -> str:
@@ -83,6 +86,9 @@ def read_fault(fields: object) -> Fault:
     texts = (fault.type_name, fault.base, fault.message, fault.traceback)
     if any(type(text) is not str for text in texts) or type(fault.args) not in (tuple, type(None)):
         raise WireError("a fault whose fields have the wrong types")
+    if fault.args is not None and not _are_plain(fault.args):
+        # What makes the exception may look into them, and a remote object may have a mind of its own.
+        raise WireError("a fault whose arguments are not plain values")
     return fault
 
 

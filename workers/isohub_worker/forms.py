@@ -58,6 +58,8 @@ NO_FORM = object()
 _TAGS = {kind: ExtType(kind, b"") for kind in range(10)}
 _SINGLETONS = {b"...": Ellipsis, b"NotImplemented": NotImplemented}
 _PATHS: dict[bytes, Callable[[str], PurePath]] = {b"p": Path, b"x": PurePosixPath, b"w": PureWindowsPath}
+# Of a bound of a range; integers themselves may have any number.
+_MOST_BITS = 1 << 16
 _COMPLEX_PARTS = struct.Struct("<dd")
 _TIMEDELTA_PARTS = struct.Struct("<iii")
 
@@ -235,6 +237,26 @@ def _hashed(make: Callable[[Any], Any], items: Any) -> Any:
         raise unhashable(error) from error
 
 
+def _read_ordered(pairs: Any) -> Any:
+    if type(pairs) is not list:
+        # An array can be short on the wire and have a trillion items.
+        raise WireError("an ordered dict of %s" % type(pairs).__name__)
+    return _hashed(OrderedDict, pairs)
+
+
+def _read_record(type_name: Any, names: Any, values: Any) -> Record:
+    if type(names) is not list or type(values) is not list:
+        raise WireError("a record of %s and %s" % (type(names).__name__, type(values).__name__))
+    return Record(type_name, names, values)
+
+
+def _read_range(*bounds: Any) -> range:
+    if any(type(bound) is int and bound.bit_length() > _MOST_BITS for bound in bounds):
+        # A range knows its length, and to divide numbers of a megabyte takes minutes in which no other thread runs.
+        raise Unavailable("a value is a range of numbers with more than %d bits" % _MOST_BITS)
+    return range(*bounds)
+
+
 def _read_size(*sizes: int) -> Any:
     torch = sys.modules.get("torch")
     return torch.Size(sizes) if torch is not None and hasattr(torch, "Size") else sizes
@@ -250,10 +272,10 @@ BUILDERS: dict[int, Callable[..., Any]] = {
     _TUPLE: lambda *items: items,
     _SET: lambda *items: _hashed(set, items),
     _FROZENSET: lambda *items: _hashed(frozenset, items),
-    _ORDERED: lambda pairs: _hashed(OrderedDict, pairs),
-    _RECORD: Record,
+    _ORDERED: _read_ordered,
+    _RECORD: _read_record,
     _SLICE: slice,
-    _RANGE: range,
+    _RANGE: _read_range,
     _IMAGE: read_image,
     _SIZE: _read_size,
     _SCALAR: _read_scalar,

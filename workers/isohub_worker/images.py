@@ -40,12 +40,20 @@ def image_form(tag: Any, value: Any) -> list[Any] | None:
 
 def read_image(mode: Any, width: Any, height: Any, pixels: Any, palette: Any) -> Any:
     """The image, as PIL's where Pillow is installed, else as an array of height x width (x bands)."""
-    if mode not in _MODES or type(pixels) is not bytes or type(width) is not int or type(height) is not int:
-        raise WireError("an image of mode %.20r" % (mode,))
+    if (
+        type(mode) is not str
+        or type(pixels) is not bytes
+        or type(width) is not int
+        or type(height) is not int
+    ):
+        # Not what they are: to show a tensor may take more memory than there is.
+        raise WireError("an image whose fields have the wrong types")
+    if mode not in _MODES:
+        raise WireError("an image of mode %.20r" % mode)
     dtype, bands = _MODES[mode]
     if min(width, height) < 0 or len(pixels) != height * _row_size(dtype, bands, width):
         # Before anything is made as large as the peer says.
-        raise WireError("an image of %d x %d pixels in %d bytes" % (width, height, len(pixels)))
+        raise WireError("an image whose pixels are %d bytes" % len(pixels))
     if palette is not None and (
         type(palette) is not list or any(type(value) is not int for value in palette)
     ):

@@ -32,7 +32,7 @@ from .arena import Inlet, Outlet, Watch
 from .codec import CannotEncode, Decoder, Encoder
 from .dispatch import Dispatcher
 from .faults import fault_of
-from .messages import Unavailable
+from .messages import Unavailable, WireError
 from .objects import Kept, ObjectTable
 from .outbox import Outbox
 from .streams import Stream, Streams
@@ -134,8 +134,9 @@ class Server:
             self._outbox.flush()
 
     def _receive_more(self) -> list[Any]:
+        """The other frames of a message; none if the host says that there are more than there are."""
         frames: list[Any] = []
-        while not frames or frames[-1].more:
+        while self._inbox.getsockopt(zmq.RCVMORE):
             frames.append(self._inbox.recv(copy=False))
         return frames
 
@@ -143,7 +144,11 @@ class Server:
         try:
             message = messages.check(self._decoder.decode(parts), messages.FROM_HOST)
         except Unavailable as error:
-            self._send([messages.FAULT, error.message[1], list(fault_of(error))])
+            kind, call, *_ = messages.check(error.message, messages.FROM_HOST)
+            if kind != messages.REQUEST:
+                raise WireError("a value in a message of kind %d" % kind) from error
+            self._decoder.borrowed = []
+            self._send([messages.FAULT, call, list(fault_of(error))])
             return
         kind = message[0]
         if kind == messages.REQUEST:
@@ -163,6 +168,8 @@ class Server:
             self._streams.more(*message[1:])
 
     def _release(self, objects: list[Any], streams: list[int], blocks: list[int]) -> None:
+        if any(type(number) is not int for number in (*streams, *blocks)):
+            raise WireError("the host drops a stream or a block that has no number")
         self._objects.release(objects)
         for call in streams:
             self._streams.close(call)
@@ -186,6 +193,8 @@ class Server:
             self._send_value(message, borrowed)
 
     def _open_stream(self, call: int, op: str, target: Any, args: Any, kwargs: Any, grad: int) -> None:
+        if len(args) != 1 or type(args[0]) is not int:
+            raise WireError("a stream is opened without saying how many items it may send")
         try:
             iterator = self._dispatcher.do("iter", target, [], {}, grad)
         except BaseException as error:

@@ -105,7 +105,8 @@ def check(message: object, fields: dict[int, tuple[type, ...]]) -> list[Any]:
     types = fields.get(kind) if type(kind) is int else None
     if types is None:
         # Not what it is, if it is no number: showing that may have a mind of its own.
-        raise WireError("unknown kind of message: %s" % (kind if type(kind) is int else type(kind).__name__))
+        known = type(kind) is int and _fits(kind)
+        raise WireError("unknown kind of message: %s" % (kind if known else type(kind).__name__))
     if len(message) != len(types):
         raise WireError(
             "a message of kind %d has %d fields, not %d" % (kind, len(types) - 1, len(message) - 1)
@@ -117,4 +118,11 @@ def check(message: object, fields: dict[int, tuple[type, ...]]) -> list[Any]:
                 "field %d of a message of kind %d is %s, not %s"
                 % (position, kind, type(value).__name__, expected.__name__)
             )
+        if expected is int and not _fits(value):
+            # Values may be of any size, numbers of messages not: Python refuses to show large ones in an error.
+            raise WireError("field %d of a message of kind %d is too large" % (position, kind))
     return message
+
+
+def _fits(number: int) -> bool:
+    return -(2**63) <= number < 2**63

@@ -128,14 +128,20 @@ class ObjectTable:
             raise Unavailable("an argument is the method %.80r: %s" % (name, error)) from error
 
     def release(self, dropped: Iterable[Any]) -> None:
-        """Let go of what the host dropped: pairs of number and how often the host had received it."""
+        """Let go of what the host dropped: pairs of number and how often the host had received it.
+
+        Raises:
+            WireError: it does not hold that.
+        """
         gone = []
         with self._lock:
-            for number, count in dropped:
-                held = self._held.get(number)
-                if held is None:
-                    raise WireError("the host drops object %.40r, which it does not hold" % (number,))
-                held[1] -= count
+            for pair in dropped:
+                try:
+                    number, count = pair
+                    held = self._held[number]
+                    held[1] -= count
+                except (KeyError, TypeError, ValueError):
+                    raise WireError("the host drops an object that it does not hold") from None
                 if held[1] <= 0:
                     gone.append(held)
                     del self._held[number]

@@ -35,6 +35,8 @@ __all__ = [
 
 # A larger one is better off with a buffer of its own.
 _SMALL = 16 * 1024
+# No head of ours is half as long, and those of the peer are remembered.
+_LONGEST_HEAD = 1024
 # Heads that are remembered; a program with more kinds of arrays pays a little for each.
 _MOST_HEADS = 1000
 _array_heads: dict[Any, bytes] = {}
@@ -74,7 +76,7 @@ def head_of_array(array: Any) -> bytes | None:
     head = _array_heads.get(key)
     if head is None:
         spec = None if array.dtype.hasobject else numpy_spec(array.dtype)
-        if type(spec) is not str or has_no_width(array.dtype) or array.dtype.metadata is not None:
+        if type(spec) is not str or has_no_width(array.dtype):
             return None
         head = _remember(_array_heads, key, _head(NUMPY, spec, array.shape))
     return head
@@ -148,7 +150,11 @@ def _head(framework: int, spec: str, shape: Any) -> bytes:
 
 def _maker(head: bytes) -> Callable[[Any], Any]:
     """What makes the value from the items, in memory of its own, and raises if there are too few of them."""
+    if len(head) > _LONGEST_HEAD:
+        raise WireError("a small tensor with a head of %d bytes" % len(head))
     framework, spec, shape = msgpack.unpackb(head[2:])
+    if type(spec) is not str:
+        raise WireError("a small tensor of dtype %.40r" % (spec,))
     count = extent(shape, None) if type(shape) is list else 0
     row = checked_row([framework, spec, shape, None, 0, 0 if count else -1, None])
     torch = installed("torch") if framework == TORCH else None

@@ -7,6 +7,8 @@ from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable
 
+from .messages import WireError
+
 __all__ = ["Stream", "Streams"]
 
 
@@ -51,7 +53,13 @@ class Streams:
         self.more(stream.call, credit)
 
     def more(self, call: int, count: int) -> None:
-        """The host takes `count` more items of stream `call`, if that is still open."""
+        """The host takes `count` more items of stream `call`, if that is still open.
+
+        Raises:
+            WireError: it takes none.
+        """
+        if count < 1:
+            raise WireError("the host takes %d more items" % count)
         with self._lock:
             stream = self._open.get(call)
             if stream is None:

@@ -32,6 +32,7 @@ class TensorReader:
         self._buffers = buffers
         self._place = place
         self._settled: dict[int, memoryview] = {}
+        self._wide: set[int] | None = None  # buffers of which a row needs more than the usual alignment
 
     def read(self, index: int) -> Any:
         """The tensor or array of row `index`.
@@ -70,10 +71,9 @@ class TensorReader:
         return data
 
     def _alignment(self, index: int) -> int:
-        wide = any(
-            type(row) is list and len(row) == 7 and row[5] == index and row[1] in _WIDE for row in self._table
-        )
-        return 16 if wide else 8
+        if self._wide is None:
+            self._wide = {row[5] for row in map(checked_row, self._table) if row[1] in _WIDE}
+        return 16 if index in self._wide else 8
 
 
 def _placed(tensor: Any, device: str) -> Any:
