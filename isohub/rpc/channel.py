@@ -388,7 +388,8 @@ class Channel:
             self._bury()
             return True
         link = self._link
-        if link.held and len(self._calls.open) - len(link.held) < self._enough:
+        held = len(link.held)
+        if held and (held >= self._enough or len(self._calls.open) - held < self._enough):
             link.flush()
         return link.receive(deadline, self._apply)
 
