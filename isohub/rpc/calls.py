@@ -38,15 +38,17 @@ class Call:
         ready: whether the answer is there, and with it the other two.
         value: the result, if it came.
         fault: what was raised instead: an exception to raise, or the fields of a fault for the reader to make one of; else None.
+        timeout: how many seconds it may take; None for no limit.
     """
 
-    __slots__ = ("_on_done", "fault", "number", "ready", "value")
+    __slots__ = ("_on_done", "fault", "number", "ready", "timeout", "value")
 
     fault: Any
     value: Any
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, timeout: float | None) -> None:
         self.number = number
+        self.timeout = timeout
         self.ready = False
         self._on_done: list[Callable[[Call], None]] = []
 
@@ -143,8 +145,8 @@ class Calls:
         """How many calls are waited for."""
         return len(self._calls)
 
-    def open_call(self) -> Call:
-        call = Call(next(self._call_numbers))
+    def open_call(self, timeout: float | None = None) -> Call:
+        call = Call(next(self._call_numbers), timeout)
         self._calls[call.number] = call
         return call
 

@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Callable, MutableSequence, Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from types import EllipsisType
 from typing import Any, NoReturn
 
 from isohub.errors import CallTimeout, IsohubError, ProtocolError, StaleObject, UnsupportedValue
@@ -115,12 +116,24 @@ class Channel:
             RemoteError: the hubconf does not import.
             WorkerDied: the worker ended over it.
         """
-        return self._ask("open", None, (), None, deadline=None)
+        return self.call("open", None, timeout=None)
 
     def call(
-        self, op: str, target: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        op: str,
+        target: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        timeout: float | EllipsisType | None = ...,
     ) -> Any:
         """Do `op` on `target` over there and wait for what it answers.
+
+        Args:
+            op: an operation of ``isohub_worker.dispatch``.
+            target: what it is done on.
+            args: its arguments.
+            kwargs: those with names.
+            timeout: seconds that it may take; None for no limit, ``...`` for the channel's own.
 
         Raises:
             RemoteError: the code over there raised.
@@ -131,17 +144,10 @@ class Channel:
             ForeignObject: an argument belongs to another worker.
             ProtocolError: the worker answered nonsense, and was ended.
         """
-        return self._ask(op, target, args, kwargs, None if self.timeout is None else self._deadline())
-
-    def _ask(
-        self,
-        op: str,
-        target: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any] | None,
-        deadline: float | None,
-    ) -> Any:
-        call = self._calls.open_call()
+        if timeout is ...:
+            timeout = self.timeout
+        deadline = None if timeout is None else time.monotonic() + timeout
+        call = self._calls.open_call(timeout)
         lent: list[int] = []
         try:
             self._request(call.number, op, target, args, kwargs, lent)
@@ -159,20 +165,30 @@ class Channel:
         return call.value
 
     def submit(
-        self, op: str, target: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        op: str,
+        target: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        timeout: float | EllipsisType | None = ...,
     ) -> Future[Any]:
         """Like `call`, but answers at once, with a future; what cannot be sent still raises here."""
-        call = self.send_call(op, target, args, kwargs)
-        deadline = None if self.timeout is None else self._deadline()
+        call = self.send_call(op, target, args, kwargs, timeout)
+        deadline = None if call.timeout is None else time.monotonic() + call.timeout
         return RemoteFuture(call, deadline, self, self._futures)
 
     def send_call(
-        self, op: str, target: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        op: str,
+        target: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        timeout: float | EllipsisType | None = ...,
     ) -> Call:
         """Send a call that somebody waits for later."""
         # A worker that has enough to do gets what it cannot begin yet together with other calls.
         hold = len(self._calls) >= self._enough
-        call = self._calls.open_call()
+        call = self._calls.open_call(self.timeout if timeout is ... else timeout)
         self._request(call.number, op, target, args, kwargs, hold=hold)
         if call.number % _LOOK_EVERY == 0:
             # Perhaps nobody ever waits.
@@ -198,7 +214,7 @@ class Channel:
     def give_up(self, call: Call) -> None:
         """The call's time is over: it ends with CallTimeout, unless its answer came at the last moment."""
         if not call.ready and self._calls.abandon(call):
-            call.finish(fault=self._timed_out("submit"))
+            call.finish(fault=self._timed_out("submit", call.timeout))
 
     def read_ahead(self, target: RemoteObject) -> None:
         """From now on `next_item` reads the items of the iterator `target` from a stream, which ends with the proxy."""
@@ -220,8 +236,9 @@ class Channel:
         if self._forked or self._turns.mine or self._link.sending:
             self._refuse()
         while True:
-            if not self._turns.wait(stream, self._deadline()):
-                self._give_up(stream, "next")
+            deadline = None if self.timeout is None else time.monotonic() + self.timeout
+            if not self._turns.wait(stream, deadline):
+                raise self._timed_out("next", self.timeout)
             try:
                 item = stream.items.popleft()
             except IndexError:
@@ -320,9 +337,6 @@ class Channel:
             return remote_error(fault, self._log, self._tail)
         return fault  # type: ignore[no-any-return]
 
-    def _deadline(self) -> float | None:
-        return None if self.timeout is None else time.monotonic() + self.timeout
-
     # ---- sending
 
     def _send(self, message: list[Any], lent: list[int] | None = None, hold: bool = False) -> None:
@@ -354,18 +368,17 @@ class Channel:
 
     # ---- waiting
 
-    def _give_up(self, pending: Call | Stream, what: str) -> None:
+    def _give_up(self, call: Call, op: str) -> None:
         """The deadline has come; raise, unless the answer came at the last moment."""
-        if isinstance(pending, Call) and not self._calls.abandon(pending):
-            self._turns.wait(pending, None)
-        else:
-            raise self._timed_out(what)
+        if self._calls.abandon(call):
+            raise self._timed_out(op, call.timeout)
+        self._turns.wait(call, None)
 
-    def _timed_out(self, what: str) -> CallTimeout:
+    def _timed_out(self, what: str, timeout: float | None) -> CallTimeout:
         return CallTimeout(
-            f"{self.name} did not answer within {self.timeout:g} s ({what})",
+            f"{self.name} did not answer within {timeout:g} s ({what})",
             log=self._log,
-            hint="give the Hub a longer timeout, or look into the log for what the worker does",
+            hint="give it a longer timeout, or look into the log for what the worker does",
         )
 
     def _read(self, deadline: float | None) -> bool:

@@ -19,6 +19,7 @@ import msgpack
 from msgpack import ExtType
 
 from isohub.errors import ForeignObject, HubClosed, StaleObject, UnsupportedValue, WorkerDied
+from isohub.rpc.limited import Limited
 from isohub.rpc.releases import Releases
 from isohub_worker.faults import builtin_base, plain_args
 from isohub_worker.forms import METHOD, NUMBER, OBJECT, REFERENCE
@@ -151,7 +152,7 @@ class RemoteMethod(RemoteObject):
         return hash((id(self._isohub_owner), self._isohub_method))
 
 
-def submit(fn: RemoteObject, *args: Any, **kwargs: Any) -> Future[Any]:
+def submit(fn: RemoteObject | Limited, *args: Any, **kwargs: Any) -> Future[Any]:
     """Call the remote callable `fn` without waiting for it.
 
     Returns:
@@ -161,21 +162,27 @@ def submit(fn: RemoteObject, *args: Any, **kwargs: Any) -> Future[Any]:
         TypeError: `fn` is not a remote callable.
         UnsupportedValue, ForeignObject, StaleObject: as a call would, at once.
     """
-    channel, op, target, args = question(fn, args)
-    return channel.submit(op, target, args, kwargs)
+    channel, op, target, args, timeout = question(fn, args)
+    return channel.submit(op, target, args, kwargs, timeout)
 
 
-def question(fn: RemoteObject, args: tuple[Any, ...]) -> tuple[Channel, str, RemoteObject, tuple[Any, ...]]:
-    """What a call of the remote callable `fn` asks of its channel: the operation, its target and its arguments.
+def question(
+    fn: RemoteObject | Limited, args: tuple[Any, ...]
+) -> tuple[Channel, str, RemoteObject, tuple[Any, ...], float | None]:
+    """What a call of the remote callable `fn` asks of its channel: the operation, its target and its arguments, and a timeout.
 
     Raises:
         TypeError: it is not one.
     """
-    if isinstance(fn, RemoteMethod):
-        return fn._isohub_channel, "method", fn._isohub_owner, (fn._isohub_method, *args)
+    if isinstance(fn, Limited):
+        channel, op, target, first, timeout = fn.question
+        return channel, op, target, first + args, timeout
     if not isinstance(fn, RemoteObject) or not callable(fn):
         raise TypeError(f"this needs a remote callable, not {type(fn).__name__}")
-    return fn._isohub_channel, "call", fn, args
+    channel = fn._isohub_channel
+    if isinstance(fn, RemoteMethod):
+        return channel, "method", fn._isohub_owner, (fn._isohub_method, *args), channel.timeout
+    return channel, "call", fn, args, channel.timeout
 
 
 class RemoteType:
