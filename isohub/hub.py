@@ -56,6 +56,8 @@ class Hub:
         gpus: which GPUs workers see: numbers as nvidia-smi shows them, UUIDs, "amd:0" or "intel:0"; "auto" for the one
             that is least used; [] for none; None for what the process environment says.
         timeout: seconds that a call may take; None for no limit.
+        grace: seconds that a call which was cancelled, or had no answer in time, gets to stop, before its worker is ended; None
+            for as long as it takes.
         threads: how many calls a worker does at once.
         shared_memory: bytes of memory shared with each worker for large tensors, each way, of which only what is needed is used.
             What does not fit goes through the sockets, which takes longer.
@@ -82,6 +84,7 @@ class Hub:
         pass_env: Iterable[str] = (),
         gpus: Iterable[int | str] | str | None = None,
         timeout: float | None = None,
+        grace: float | None = 5.0,
         threads: int = 1,
         shared_memory: int = 1 << 30,
         offline: bool | None = None,
@@ -122,6 +125,7 @@ class Hub:
             pass_env=pass_env,
             gpus=gpus,
             threads=threads,
+            grace=grace,
             shared_memory=shared_memory,
         )
 

@@ -34,6 +34,7 @@ class WorkerPool:
         pass_env: names of variables of this process that are passed on.
         gpus: which GPUs workers see; None for what the process environment says.
         threads: how many calls a worker does at once.
+        grace: seconds that what was cancelled gets to stop before its worker is ended; None for as long as it takes.
         shared_memory: bytes of memory shared with each worker, each way.
 
     Raises:
@@ -49,10 +50,13 @@ class WorkerPool:
         pass_env: Iterable[str],
         gpus: Iterable[int | str] | str | None,
         threads: int,
+        grace: float | None,
         shared_memory: int,
     ) -> None:
         if not isinstance(threads, int) or threads < 1:
             raise ConfigError(f"threads is {threads!r}; a worker does at least 1 call at once")
+        if grace is not None and not grace >= 0:
+            raise ConfigError(f"grace is {grace!r}, not a number of seconds")
         if not isinstance(shared_memory, int) or shared_memory < 0:
             raise ConfigError(f"shared_memory is {shared_memory!r}, not a number of bytes")
         self._settings = settings
@@ -60,6 +64,7 @@ class WorkerPool:
         self._pass_env = tuple(pass_env)
         self._pin = None if gpus is None else _pin(gpus, {*self._env, *self._pass_env})
         self._threads = threads
+        self._grace = grace
         self._shared_memory = -(-shared_memory // mmap.PAGESIZE) * mmap.PAGESIZE
         self._lock = threading.Lock()
         self._slots: dict[str, _Slot] = {}
@@ -127,6 +132,7 @@ class WorkerPool:
                 logs=self._settings.home / "logs",
                 hub_dir=weights.chosen_dir(),
                 threads=self._threads,
+                grace=self._grace,
                 shared_memory=self._shared_memory,
                 arrays_as_tensors=importlib.util.find_spec("torch") is None,
                 timeout=self._settings.timeout,

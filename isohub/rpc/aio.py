@@ -25,14 +25,19 @@ __all__ = ["acall"]
 async def acall(fn: RemoteObject | Limited, *args: Any, **kwargs: Any) -> Any:
     """Call the remote callable `fn` without holding up the event loop.
 
-    Cancelling the task drops the answer. The errors are those of a plain call.
+    Cancelling the task stops what the worker does. The errors are those of a plain call.
     """
     channel, op, target, args, timeout = question(fn, args)
     readers = _readers.setdefault(asyncio.get_running_loop(), {})
     reader = readers.get(channel)
     if reader is None:
         reader = readers[channel] = _Reader(channel, readers)
-    return await reader.ask(op, target, args, kwargs, timeout)
+    call, answer = reader.ask(op, target, args, kwargs, timeout)
+    try:
+        return await answer
+    except BaseException:
+        channel.cancel(call)
+        raise
 
 
 class _Reader:
@@ -58,8 +63,8 @@ class _Reader:
 
     def ask(
         self, op: str, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], timeout: float | None
-    ) -> asyncio.Future[Any]:
-        """Send a call; the future of its answer."""
+    ) -> tuple[Call, asyncio.Future[Any]]:
+        """Send a call; with it the future of its answer."""
         try:
             call = self._channel.send_call(op, target, args, kwargs, timeout)
         except BaseException:
@@ -69,7 +74,7 @@ class _Reader:
         call.when_done(self._answered)
         if timeout is not None:
             self._loop.call_later(timeout, self._channel.give_up, call)
-        return future
+        return call, future
 
     def _answered(self, call: Call) -> None:
         # In the middle of taking in an answer, perhaps in another thread.

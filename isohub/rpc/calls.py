@@ -165,9 +165,18 @@ class Calls:
         self._abandoned.discard(call.number)
         return False
 
-    def close_stream(self, number: int) -> None:
-        """Nobody reads this stream any more; what of it is still on its way is ignored."""
-        self._streams.pop(number, None)
+    def close_stream(self, number: int) -> bool:
+        """Nobody reads this stream any more; what of it is still on its way is ignored. False if it has ended."""
+        return self._streams.pop(number, None) is not None
+
+    def is_open(self, number: int) -> bool:
+        """Whether a call has no answer yet, be it waited for or not."""
+        return number in self._calls or number in self._abandoned
+
+    def oldest(self) -> int:
+        """The number of the oldest call that has no answer yet, be it waited for or not; some number if there is none."""
+        # Copies, which are made in one go: others change these meanwhile.
+        return min([*self._calls.copy(), *self._abandoned.copy()], default=0)
 
     def withdraw(self, number: int) -> None:
         """The question was never sent."""

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from isohub.errors import CallTimeout, IsohubError, ProtocolError, StaleObject, UnsupportedValue
 from isohub.rpc.calls import Call, Calls, Stream
+from isohub.rpc.cancels import Cancels, WorkerProcess
 from isohub.rpc.futures import Futures, RemoteFuture
 from isohub.rpc.link import Link
 from isohub.rpc.proxy import Proxies, RemoteObject
@@ -55,7 +56,8 @@ class Channel:
         timeout: seconds that a call may take; None for no limit.
         threads: how many calls the worker does at once.
         arena: file descriptors of this side's arena and of the worker's, and their size; None to send all in frames.
-        kill: ends the worker process; called when it breaks the protocol.
+        worker: the process, which is ended when it breaks the protocol or does not stop what was cancelled.
+        grace: seconds that what was cancelled gets to stop; None for as long as it takes.
         tally: where it is kept how many calls and how many streams were asked for.
     """
 
@@ -70,7 +72,8 @@ class Channel:
         timeout: float | None,
         threads: int,
         arena: tuple[int, int, int] | None,
-        kill: Callable[[], None],
+        worker: WorkerProcess,
+        grace: float | None,
         tally: MutableSequence[int] | memoryview | None = None,
     ) -> None:
         self.name = name
@@ -79,11 +82,12 @@ class Channel:
         self._log = log
         self._tail = tail
         self.timeout = timeout
-        self._kill = kill
+        self._worker = worker
         self._enough = _AHEAD * threads
         self._tally = [0, 0] if tally is None else tally
         self._turns = Turns(self._read)
         self._calls = Calls()
+        self._cancels = Cancels(worker, grace, oldest=self._calls.oldest, is_open=self._is_open)
         self._releases = Releases(self._flush)
         self._proxies = Proxies(self, self._releases)
         self._outlet: Outlet | None = None
@@ -154,7 +158,8 @@ class Channel:
             if not self._turns.wait(call, deadline):
                 self._give_up(call, op)
         except BaseException:
-            self._calls.abandon(call)
+            if self._calls.abandon(call):
+                self._cancels.stop(call.number)
             # Nobody waits any more, but the worker may still be at it.
             if self._inlet is not None:
                 for block in lent:
@@ -215,6 +220,17 @@ class Channel:
         """The call's time is over: it ends with CallTimeout, unless its answer came at the last moment."""
         if not call.ready and self._calls.abandon(call):
             call.finish(fault=self._timed_out("submit", call.timeout))
+            self._cancels.stop(call.number)
+
+    def cancel(self, call: Call) -> None:
+        """Nobody wants to know what the call answers: have the worker stop it, which it then answers."""
+        if not call.ready:
+            self._cancels.stop(call.number)
+
+    def _is_open(self, number: int) -> bool:
+        # Perhaps nobody has looked since.
+        self.look()
+        return number < 0 or self._calls.is_open(number)
 
     def read_ahead(self, target: RemoteObject) -> None:
         """From now on `next_item` reads the items of the iterator `target` from a stream, which ends with the proxy."""
@@ -363,7 +379,8 @@ class Channel:
     def _take_releases(self) -> list[Any]:
         objects, streams, blocks = self._releases.take()
         for stream in streams:
-            self._calls.close_stream(stream)
+            if self._calls.close_stream(stream):
+                self._cancels.stop(stream)
         return [messages.RELEASE, objects, streams, blocks]
 
     # ---- waiting
@@ -400,7 +417,7 @@ class Channel:
                 self._heed(parts)
         except WireError as error:
             self._violation = error
-            self._kill()
+            self._worker.kill()
             return False
         return bool(self._calls)
 
@@ -419,9 +436,14 @@ class Channel:
         if message[0] in (messages.FREED, messages.KEPT):
             self._heed_blocks(*message)
             return
+        if message[0] == messages.NOT_RUNNING:
+            self._cancels.settle(message[1])
+            return
         answered = self._calls.receive(message)
         if answered is not None:
             self._turns.arrived(answered)
+        elif message[0] in (messages.FAULT, messages.END):
+            self._cancels.settle(message[1])
 
     def _heed_blocks(self, kind: int, blocks: list[Any]) -> None:
         if self._outlet is None or self._inlet is None:
@@ -447,7 +469,7 @@ class Channel:
         try:
             self._take_hello(seconds)
         except ProtocolError:
-            self._kill()
+            self._worker.kill()
             raise
 
     def _take_hello(self, seconds: float) -> None:
@@ -496,6 +518,7 @@ class Channel:
         with self._turns:
             self._bury()
         self._futures.close()
+        self._cancels.close()
         with self._turns:
             self._link.close()
 

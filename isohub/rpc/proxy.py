@@ -156,7 +156,7 @@ def submit(fn: RemoteObject | Limited, *args: Any, **kwargs: Any) -> Future[Any]
     """Call the remote callable `fn` without waiting for it.
 
     Returns:
-        A future of the result. Cancelling it drops the answer.
+        A future of the result. Cancelling it stops what the worker does.
 
     Raises:
         TypeError: `fn` is not a remote callable.

@@ -1,7 +1,8 @@
 """The worker's life, from its first word to the last.
 
-The control channel is a stream socket that the host holds the other end of and never writes into: what the worker waits for there
-is its end, which means that the host has closed this worker or has died, and the worker then goes, whatever it is doing.
+The control channel is a stream socket that the host holds the other end of. What the worker waits for there is its end, which
+means that the host has closed this worker or has died, and the worker then goes, whatever it is doing. Before that come lines
+that say what is to be stopped, see ``cancels``.
 
 Calls arrive on one ZeroMQ socket and answers leave by another, so that neither side ever needs one socket in two threads. With
 one thread (the default) the main thread does everything: it reads a call, does it, answers; while nothing is asked it
@@ -19,13 +20,14 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import ModuleType
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 import zmq
 import zmq.backend
 
 from . import messages, packets
 from .arena import Inlet, Outlet, Watch
+from .cancels import Cancels, MainThread, PoolThreads
 from .codec import CannotEncode, Decoder, Encoder
 from .dispatch import Dispatcher
 from .faults import fault_of
@@ -39,11 +41,11 @@ __all__ = ["Server", "watch_host"]
 _GRACE = 1.0
 
 
-def watch_host(control: socket.socket) -> None:
-    """Start to wait for the end of the control channel, at which this process goes."""
+def watch_host(control: socket.socket, heed: Callable[[bytes], None]) -> None:
+    """Start to wait for the end of the control channel, at which this process goes; `heed` is given the lines before that."""
     # Whatever the hubconf made the default.
     control.settimeout(None)
-    threading.Thread(target=_go_with_host, args=(control,), name="isohub-control", daemon=True).start()
+    threading.Thread(target=_go_with_host, args=(control, heed), name="isohub-control", daemon=True).start()
 
 
 class Server:
@@ -69,7 +71,6 @@ class Server:
         self._send_frame = partial(zmq.backend.Socket.send, self._outbox)
         self._key = boot["key"]
         self._pid = os.getpid()
-        self._dispatcher = Dispatcher(hubconf, boot["arrays_as_tensors"])
         self._objects = ObjectTable()
         self._outlet: Outlet | None = None
         self._inlet: Inlet | None = None
@@ -82,8 +83,15 @@ class Server:
         self._decoder = Decoder(self._objects.resolve, place=True, inlet=self._inlet, outlet=self._outlet)
         self._pool = ThreadPoolExecutor(boot["threads"]) if boot["threads"] > 1 else None
         self._streams = Streams(self._step, self._pool)
+        self._running = MainThread() if self._pool is None else PoolThreads()
+        self._dispatcher = Dispatcher(hubconf, boot["arrays_as_tensors"], self._running)
+        self._cancels = Cancels(self._running, lambda call: self._send([messages.NOT_RUNNING, call]))
         # Encoding is inside it too: the description of a type must leave before the first message that relies on it.
         self._sending = threading.Lock()
+
+    def cancel(self, line: bytes) -> None:
+        """Do what the host says on the control channel. One thread calls it."""
+        self._cancels.heed(line)
 
     def serve(self) -> None:
         """Serve until the process ends."""
@@ -138,7 +146,7 @@ class Server:
     def _do(self, message: list[Any], borrowed: Sequence[Watch]) -> None:
         _, call, op, target, args, kwargs, grad = message
         try:
-            value = self._dispatcher.do(op, target, args, kwargs, grad)
+            value = self._dispatcher.do(call, op, target, args, kwargs, grad)
             # What the call does not keep dies here, so that its space in the arena goes back with the answer.
             message.clear()
             del target, args, kwargs
@@ -152,7 +160,7 @@ class Server:
 
     def _open_stream(self, call: int, op: str, target: Any, args: Any, kwargs: Any, grad: int) -> None:
         try:
-            iterator = self._dispatcher.do("iter", target, [], {}, grad)
+            iterator = self._dispatcher.do(call, "iter", target, [], {}, grad)
         except BaseException as error:
             self._send([messages.FAULT, call, list(fault_of(error))])
         else:
@@ -161,7 +169,7 @@ class Server:
     def _step(self, stream: Stream) -> bool:
         """Send the next item of `stream`; False once it has no more."""
         try:
-            value = self._dispatcher.do("next", stream.iterator, [], {}, stream.grad)
+            value = self._dispatcher.do(stream.call, "next", stream.iterator, [], {}, stream.grad)
         except StopIteration:
             self._send([messages.END, stream.call])
             return False
@@ -224,14 +232,20 @@ class Server:
             return freed
 
 
-def _go_with_host(control: socket.socket) -> None:
+def _go_with_host(control: socket.socket, heed: Callable[[bytes], None]) -> None:
     """Wait for the end of the control channel, then end this process in an orderly way if that is quick.
 
     Whoever held the other end ends what this process has started.
     """
     try:
-        while control.recv(4096):
-            pass
+        begun = b""
+        while True:
+            text = control.recv(4096)
+            if not text:
+                break
+            *lines, begun = (begun + text).split(b"\n")
+            for line in lines:
+                heed(line)
         timer = threading.Timer(_GRACE, os._exit, (0,))
         timer.daemon = True
         timer.start()

@@ -71,8 +71,9 @@ def main(fd: str) -> None:
     os.close(log)
     if boot["arena"] is not None:
         boot["arena"] = (*arenas, boot["arena"])
-    watch_host(socket.socket(fileno=control))
-    Server(boot, hubconf).serve()
+    server = Server(boot, hubconf)
+    watch_host(socket.socket(fileno=control), server.cancel)
+    server.serve()
 
 
 def _imported(order: dict[str, Any]) -> ModuleType | BaseException:
