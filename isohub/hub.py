@@ -58,6 +58,9 @@ class Hub:
         timeout: seconds that a call may take; None for no limit.
         grace: seconds that a call which was cancelled, or had no answer in time, gets to stop, before its worker is ended; None
             for as long as it takes.
+        restart: "on-failure" starts a worker that died again when one of the objects is used that `load` made in it: all of
+            these are then made again by the same calls. None leaves them stale, and the next `load` starts another worker.
+        max_restarts: how often that is done for each environment.
         threads: how many calls a worker does at once.
         shared_memory: bytes of memory shared with each worker for large tensors, each way, of which only what is needed is used.
             What does not fit goes through the sockets, which takes longer.
@@ -85,6 +88,8 @@ class Hub:
         gpus: Iterable[int | str] | str | None = None,
         timeout: float | None = None,
         grace: float | None = 5.0,
+        restart: str | None = None,
+        max_restarts: int = 3,
         threads: int = 1,
         shared_memory: int = 1 << 30,
         offline: bool | None = None,
@@ -126,6 +131,8 @@ class Hub:
             gpus=gpus,
             threads=threads,
             grace=grace,
+            restart=restart,
+            max_restarts=max_restarts,
             shared_memory=shared_memory,
         )
 
@@ -179,7 +186,7 @@ class Hub:
                 if attempt == _MOST_BUILDS:
                     raise
         try:
-            return worker.channel.call("load", None, (model, *args), kwargs)
+            value = worker.channel.call("load", None, (model, *args), kwargs)
         except RemoteError as error:
             if error.type_name == "isohub_worker.hubconf.EntryPointMissing":
                 raise entry_point_not_found(environment, model) from None
@@ -188,6 +195,8 @@ class Hub:
                     f"it asked pip to install {', '.join(asked)}: isohub.Hub(requirements={[*asked]})"
                 )
             raise
+        self._pool.loaded(environment, (model, *args), kwargs, value)
+        return value
 
     def list(
         self,

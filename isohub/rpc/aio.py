@@ -28,6 +28,9 @@ async def acall(fn: RemoteObject | Limited, *args: Any, **kwargs: Any) -> Any:
     Cancelling the task stops what the worker does. The errors are those of a plain call.
     """
     channel, op, target, args, timeout = question(fn, args)
+    if channel.ended:
+        heir = await asyncio.get_running_loop().run_in_executor(None, channel.heir, target)
+        channel = heir or channel
     readers = _readers.setdefault(asyncio.get_running_loop(), {})
     reader = readers.get(channel)
     if reader is None:

@@ -104,6 +104,8 @@ class Channel:
         self._death: Callable[[], IsohubError] | None = None
         self._buried = False
         self._forked = False
+        # Makes an object anew in another worker when this one has died, if it can.
+        self.revive: Callable[[Any], None] | None = None
         _channels.add(self)
 
     @property
@@ -148,6 +150,8 @@ class Channel:
             ForeignObject: an argument belongs to another worker.
             ProtocolError: the worker answered nonsense, and was ended.
         """
+        if self._death is not None and (heir := self.heir(target)) is not None:
+            return heir.call(op, target, args, kwargs, timeout)
         if timeout is ...:
             timeout = self.timeout
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -178,6 +182,8 @@ class Channel:
         timeout: float | EllipsisType | None = ...,
     ) -> Future[Any]:
         """Like `call`, but answers at once, with a future; what cannot be sent still raises here."""
+        if self._death is not None and (heir := self.heir(target)) is not None:
+            return heir.submit(op, target, args, kwargs, timeout)
         call = self.send_call(op, target, args, kwargs, timeout)
         deadline = None if call.timeout is None else time.monotonic() + call.timeout
         return RemoteFuture(call, deadline, self, self._futures)
@@ -234,6 +240,9 @@ class Channel:
 
     def read_ahead(self, target: RemoteObject) -> None:
         """From now on `next_item` reads the items of the iterator `target` from a stream, which ends with the proxy."""
+        if self._death is not None and (heir := self.heir(target)) is not None:
+            heir.read_ahead(target)
+            return
         self.require_alive()
         self._proxies.open_stream(target, self._open_stream)
 
@@ -302,6 +311,27 @@ class Channel:
             # Interrupted: it may have left, or not.
             self._calls.disown(number)
             raise
+
+    @property
+    def ended(self) -> bool:
+        """Whether no call can succeed any more."""
+        return self._death is not None
+
+    def heir(self, target: RemoteObject | None) -> Channel | None:
+        """The channel of the worker that has `target` now that this one's has ended; None if none has. It may take a start.
+
+        Raises:
+            WorkerDied: the other worker ended while it started. Otherwise as its start.
+        """
+        if target is None or self._forked:
+            return None
+        if self.revive is not None and target._isohub_channel is self:
+            self.revive(target)
+        return None if target._isohub_channel is self else target._isohub_channel
+
+    def replace(self, proxy: RemoteObject, new: RemoteObject) -> None:
+        """Have `proxy`, of a worker that has ended, stand for the object `new` of this one."""
+        self._proxies.replace(proxy, new)
 
     def require_alive(self) -> None:
         """Raise StaleObject if no call can succeed any more."""

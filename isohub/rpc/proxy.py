@@ -122,11 +122,15 @@ class RemoteMethod(RemoteObject):
     @classmethod
     def _make(cls, owner: RemoteObject, name: str) -> RemoteMethod:
         self = object.__new__(cls)
-        _set(self, "_isohub_channel", owner._isohub_channel)
         _set(self, "_isohub_type", _METHOD_TYPE)
         _set(self, "_isohub_owner", owner)
         _set(self, "_isohub_method", name)
         return self
+
+    @property
+    def _isohub_channel(self) -> Channel:  # type: ignore[override]
+        # The owner may come to belong to another worker.
+        return self._isohub_owner._isohub_channel
 
     @property
     def _isohub_reference(self) -> ExtType:
@@ -254,6 +258,22 @@ class Proxies:
         _set(proxy, "_isohub_type", remote_type)
         known.count += 1
         return proxy
+
+    def replace(self, proxy: RemoteObject, new: RemoteObject) -> None:
+        """Have `proxy`, of a worker that is gone, stand for what `new` stands for, which nobody else knows yet."""
+        former = self._known[new._isohub_number]
+        known = self._known[former.number] = _Reference(proxy, self._note_death)
+        known.number, known.count, known.stream = former.number, former.count, former.stream
+        _set(proxy, "__class__", type(new))
+        # The channel last: whoever sees the new one must see the rest.
+        for name in (
+            "_isohub_type",
+            "_isohub_number",
+            "_isohub_reference",
+            "_isohub_stream",
+            "_isohub_channel",
+        ):
+            _set(proxy, name, getattr(new, name))
 
     def _note_death(self, reference: _Reference) -> None:
         # Runs wherever the garbage collector is.
