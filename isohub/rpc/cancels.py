@@ -64,7 +64,10 @@ class Cancels:
         self._watched.add(number)
         self._asked.put(number)
         if self._unstarted.acquire(blocking=False):
-            threading.Thread(target=self._run, name="isohub-cancels", daemon=True).start()
+            try:
+                threading.Thread(target=self._run, name="isohub-cancels", daemon=True).start()
+            except RuntimeError:
+                pass  # the interpreter is about to end, and with it the worker
 
     def settle(self, number: int) -> None:
         """It has stopped, or never ran."""

@@ -182,7 +182,7 @@ def test_an_iterator_that_does_not_stop_costs_the_worker(python: Path, tmp_path:
 # ---- it does not stop
 
 
-@pytest.mark.parametrize("what", ["hold_the_lock", "never_mind"])
+@pytest.mark.parametrize("what", ["hold_the_lock", "never_mind", "take_the_signal"])
 def test_what_does_not_stop_ends_with_its_process(python: Path, tmp_path: Path, what: str) -> None:
     with start(python, "cancelled", tmp_path, grace=0.3) as remote:
         work = remote.load("work")

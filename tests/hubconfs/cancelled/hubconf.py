@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import signal
 import threading
 import time
 
@@ -68,6 +69,11 @@ class Work:
         begun.append("hold_the_lock")
         ctypes.PyDLL(None).sleep(int(seconds))
         time.sleep(then)
+
+    def take_the_signal(self, seconds):
+        """Code that has other uses for what it would be stopped by."""
+        signal.signal(signal.SIGURG, signal.SIG_IGN)
+        time.sleep(seconds)
 
     def never_mind(self, seconds=600):
         """Code that is not to be stopped."""
