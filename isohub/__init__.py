@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from isohub.hub import Hub
     from isohub.rpc.aio import acall
     from isohub.rpc.arguments import as_tensor
+    from isohub.rpc.options import options
     from isohub.rpc.proxy import RemoteObject, submit
     from isohub.supervise.census import WorkerInfo, workers
     from isohub.weights import get_dir, load_state_dict_from_url, set_dir
@@ -78,6 +79,7 @@ __all__ = [
     "list",
     "load",
     "load_state_dict_from_url",
+    "options",
     "set_dir",
     "submit",
     "workers",
@@ -98,6 +100,7 @@ _HOME = {
     "list": "isohub.default",
     "load": "isohub.default",
     "load_state_dict_from_url": "isohub.weights",
+    "options": "isohub.rpc.options",
     "set_dir": "isohub.weights",
     "submit": "isohub.rpc.proxy",
     "workers": "isohub.supervise.census",

@@ -61,6 +61,11 @@ class Hub:
         max_memory: memory that a worker may take, in bytes or as in "8GB"; what asks for more gets a MemoryError.
         cpu_threads: threads for the arithmetic of one call, for OpenMP, BLAS and torch; None for what they choose.
         nice: how much workers give way to other programs, from 0 to 19.
+        grace: seconds that a call which was cancelled, or had no answer in time, gets to stop, before its worker is ended; None
+            for as long as it takes.
+        restart: "on-failure" starts a worker that died again when one of the objects is used that `load` made in it: all of
+            these are then made again by the same calls. None leaves them stale, and the next `load` starts another worker.
+        max_restarts: how often that is done for each environment.
         threads: how many calls a worker does at once.
         shared_memory: bytes of memory shared with each worker for large tensors, each way, of which only what is needed is used.
             What does not fit goes through the sockets, which takes longer.
@@ -97,6 +102,9 @@ class Hub:
         max_memory: int | str | None = None,
         cpu_threads: int | None = None,
         nice: int | None = None,
+        grace: float | None = 5.0,
+        restart: str | None = None,
+        max_restarts: int = 3,
         threads: int = 1,
         shared_memory: int = 1 << 30,
         sandbox: str | None = None,
@@ -151,6 +159,9 @@ class Hub:
             pass_env=pass_env,
             gpus=gpus,
             threads=threads,
+            grace=grace,
+            restart=restart,
+            max_restarts=max_restarts,
             shared_memory=shared_memory,
         )
 
@@ -205,7 +216,7 @@ class Hub:
                     raise
                 continue
             try:
-                return worker.channel.call("load", None, (model, *args), kwargs)
+                value = worker.channel.call("load", None, (model, *args), kwargs)
             except StaleObject:
                 if last or not worker.retired:
                     raise  # and otherwise it was idle for too long, until just now
@@ -217,6 +228,8 @@ class Hub:
                         f"it asked pip to install {', '.join(asked)}: isohub.Hub(requirements={[*asked]})"
                     )
                 raise
+            self._pool.loaded(environment, (model, *args), kwargs, value)
+            return value
         raise AssertionError("unreachable")
 
     def list(

@@ -9,12 +9,14 @@ import os
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from isohub import masking, weights
 from isohub.config import Settings
 from isohub.environ import scrubbed_environ
 from isohub.errors import ConfigError, HubClosed, HubconfError, IsohubError, RemoteError, WorkerDied
+from isohub.restarts import Restarts, require_restart
 from isohub.sandbox import sandbox_of
 
 if TYPE_CHECKING:
@@ -36,6 +38,9 @@ class WorkerPool:
         pass_env: names of variables of this process that are passed on.
         gpus: which GPUs workers see; None for what the process environment says.
         threads: how many calls a worker does at once.
+        grace: seconds that what was cancelled gets to stop before its worker is ended; None for as long as it takes.
+        restart: "on-failure" starts workers that died again, when something that was loaded from them is used; None does not.
+        max_restarts: how often, for each environment.
         shared_memory: bytes of memory shared with each worker, each way.
 
     Raises:
@@ -52,10 +57,16 @@ class WorkerPool:
         pass_env: Iterable[str],
         gpus: Iterable[int | str] | str | None,
         threads: int,
+        grace: float | None,
+        restart: str | None,
+        max_restarts: int,
         shared_memory: int,
     ) -> None:
         if not isinstance(threads, int) or threads < 1:
             raise ConfigError(f"threads is {threads!r}; a worker does at least 1 call at once")
+        require_restart(restart, max_restarts)
+        if grace is not None and not grace >= 0:
+            raise ConfigError(f"grace is {grace!r}, not a number of seconds")
         if not isinstance(shared_memory, int) or shared_memory < 0:
             raise ConfigError(f"shared_memory is {shared_memory!r}, not a number of bytes")
         self._settings = settings
@@ -66,10 +77,13 @@ class WorkerPool:
         self._pin = None if gpus is None else _pin(gpus, {*self._env, *self._pass_env})
         self._sandbox = sandbox_of(settings)
         self._threads = threads
+        self._grace = grace
+        self._max_restarts = max_restarts if restart is not None else 0
         self._shared_memory = -(-shared_memory // mmap.PAGESIZE) * mmap.PAGESIZE
         self._lock = threading.Lock()
         self._slots: dict[str, _Slot] = {}
         self._closed = False
+        self._closing = threading.Event()
         _open_pools.add(self)
 
     @property
@@ -93,16 +107,49 @@ class WorkerPool:
         """
         with self._lock:
             self.require_open()
-            slot = self._slots.setdefault(environment.manifest.key, _Slot())
+            slot = self._slots.setdefault(environment.manifest.key, _Slot(Restarts(self._max_restarts)))
         with slot.lock:
-            if slot.worker is None or not slot.worker.alive:
+            if not slot.started or (slot.restarts.exhausted and not slot.alive):
+                # What was loaded before stays with the worker that has died.
+                slot.restarts = Restarts(self._max_restarts)
                 self._start(slot, environment)
+                slot.started = True
+            elif not slot.alive:
+                self._start_again(slot, environment)
             worker = slot.worker
             if worker is None or self.closed:
                 # close() ran while the worker was starting, and did not see it.
                 slot.close()
                 raise HubClosed("this Hub was closed", hint="make another one")
             return worker
+
+    def loaded(
+        self, environment: Environment, args: tuple[Any, ...], kwargs: dict[str, Any], value: Any
+    ) -> None:
+        """The worker of an environment has answered the operation "load" with `value`, whose objects are to outlive it."""
+        slot = self._slots.get(environment.manifest.key)
+        if slot is not None and self._max_restarts:
+            slot.restarts.loads.note(args, kwargs, value)
+
+    def _revive(self, slot: _Slot, environment: Environment, thing: object) -> None:
+        """Have `thing`, whose worker has died, be another worker's, if it was loaded and there is one or may be."""
+        with slot.lock:
+            if self._closed or not slot.restarts.loads.made(thing):
+                return
+            worker = slot.worker
+            if worker is not None and worker.alive:
+                slot.restarts.loads.repeat(worker.channel)
+            elif not slot.restarts.exhausted:
+                self._start_again(slot, environment)
+
+    def _start_again(self, slot: _Slot, environment: Environment) -> None:
+        """Start a worker in place of one that has died, and have it load what that had."""
+        slot.restarts.wait(self._closing)
+        self.require_open()
+        self._start(slot, environment)
+        worker = slot.worker
+        if worker is not None:
+            slot.restarts.loads.repeat(worker.channel)
 
     def _start(self, slot: _Slot, environment: Environment) -> None:
         from isohub.supervise.worker import Worker
@@ -124,7 +171,7 @@ class WorkerPool:
                 worker.ask_to_end()
 
         try:
-            slot.worker = Worker(
+            slot.worker = worker = Worker(
                 environment.python,
                 name=name,
                 repo_dir=environment.repo_dir,
@@ -137,6 +184,7 @@ class WorkerPool:
                 logs=self._settings.home / "logs",
                 hub_dir=weights.chosen_dir(),
                 threads=self._threads,
+                grace=self._grace,
                 shared_memory=self._shared_memory,
                 arrays_as_tensors=importlib.util.find_spec("torch") is None,
                 timeout=self._settings.timeout,
@@ -170,6 +218,8 @@ class WorkerPool:
         finally:
             if former is not None:
                 former.close()
+        if self._max_restarts:
+            worker.channel.revive = partial(self._revive, slot, environment)
 
     def _end_idle(self, slot: _Slot, worker: Worker) -> None:
         """The worker of this place serves no more, because it was not called for long."""
@@ -192,6 +242,7 @@ class WorkerPool:
         """The first half of `close`: let the workers know, all at once."""
         with self._lock:
             self._closed = True
+            self._closing.set()
             slots = [*self._slots.values()]
         for slot in slots:
             if slot.worker is not None:
@@ -223,9 +274,15 @@ def _pin(gpus: Iterable[int | str] | str, named: set[str]) -> Pin:
 class _Slot:
     """The place of one environment's worker; the lock is held while a worker starts in it."""
 
+    restarts: Restarts
+    started: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
     worker: Worker | None = None
     use: Use | None = None
+
+    @property
+    def alive(self) -> bool:
+        return self.worker is not None and self.worker.alive
 
     def close(self) -> None:
         worker, use = self.worker, self.use

@@ -17,21 +17,30 @@ from isohub.rpc.proxy import RemoteObject, question
 if TYPE_CHECKING:
     from isohub.rpc.calls import Call
     from isohub.rpc.channel import Channel
+    from isohub.rpc.limited import Limited
 
 __all__ = ["acall"]
 
 
-async def acall(fn: RemoteObject, *args: Any, **kwargs: Any) -> Any:
+async def acall(fn: RemoteObject | Limited, *args: Any, **kwargs: Any) -> Any:
     """Call the remote callable `fn` without holding up the event loop.
 
-    Cancelling the task drops the answer. The errors are those of a plain call.
+    Cancelling the task stops what the worker does. The errors are those of a plain call.
     """
-    channel, op, target, args = question(fn, args)
+    channel, op, target, args, timeout = question(fn, args)
+    if channel.ended:
+        heir = await asyncio.get_running_loop().run_in_executor(None, channel.heir, target)
+        channel = heir or channel
     readers = _readers.setdefault(asyncio.get_running_loop(), {})
     reader = readers.get(channel)
     if reader is None:
         reader = readers[channel] = _Reader(channel, readers)
-    return await reader.ask(op, target, args, kwargs)
+    call, answer = reader.ask(op, target, args, kwargs, timeout)
+    try:
+        return await answer
+    except BaseException:
+        channel.cancel(call)
+        raise
 
 
 class _Reader:
@@ -55,18 +64,20 @@ class _Reader:
         # What is there already is not announced again.
         self._loop.call_soon(channel.look)
 
-    def ask(self, op: str, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> asyncio.Future[Any]:
-        """Send a call; the future of its answer."""
+    def ask(
+        self, op: str, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], timeout: float | None
+    ) -> tuple[Call, asyncio.Future[Any]]:
+        """Send a call; with it the future of its answer."""
         try:
-            call = self._channel.send_call(op, target, args, kwargs)
+            call = self._channel.send_call(op, target, args, kwargs, timeout)
         except BaseException:
             self._leave_if_idle()
             raise
         future = self._waiting[call.number] = self._loop.create_future()
         call.when_done(self._answered)
-        if self._channel.timeout is not None:
-            self._loop.call_later(self._channel.timeout, self._channel.give_up, call)
-        return future
+        if timeout is not None:
+            self._loop.call_later(timeout, self._channel.give_up, call)
+        return call, future
 
     def _answered(self, call: Call) -> None:
         # In the middle of taking in an answer, perhaps in another thread.

@@ -38,15 +38,17 @@ class Call:
         ready: whether the answer is there, and with it the other two.
         value: the result, if it came.
         fault: what was raised instead: an exception to raise, or the fields of a fault for the reader to make one of; else None.
+        timeout: how many seconds it may take; None for no limit.
     """
 
-    __slots__ = ("_on_done", "fault", "number", "ready", "value")
+    __slots__ = ("_on_done", "fault", "number", "ready", "timeout", "value")
 
     fault: Any
     value: Any
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, timeout: float | None) -> None:
         self.number = number
+        self.timeout = timeout
         self.ready = False
         self._on_done: list[Callable[[Call], None]] = []
 
@@ -145,8 +147,8 @@ class Calls:
         """Whether nothing is open: neither for a caller nor, abandoned, for the worker alone."""
         return not (self.open or self.streams or self._abandoned)
 
-    def open_call(self) -> Call:
-        call = Call(next(self._call_numbers))
+    def open_call(self, timeout: float | None = None) -> Call:
+        call = Call(next(self._call_numbers), timeout)
         self.open[call.number] = call
         return call
 
@@ -165,9 +167,18 @@ class Calls:
         self._abandoned.discard(call.number)
         return False
 
-    def close_stream(self, number: int) -> None:
-        """Nobody reads this stream any more; what of it is still on its way is ignored."""
-        self.streams.pop(number, None)
+    def close_stream(self, number: int) -> bool:
+        """Nobody reads this stream any more; what of it is still on its way is ignored. False if it has ended."""
+        return self.streams.pop(number, None) is not None
+
+    def is_open(self, number: int) -> bool:
+        """Whether a call has no answer yet, be it waited for or not."""
+        return number in self.open or number in self._abandoned
+
+    def oldest(self) -> int:
+        """The number of the oldest call that has no answer yet, be it waited for or not; some number if there is none."""
+        # Copies, which are made in one go: others change these meanwhile.
+        return min([*self.open.copy(), *self._abandoned.copy()], default=0)
 
     def withdraw(self, number: int) -> None:
         """The question was never sent."""

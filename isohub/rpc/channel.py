@@ -14,10 +14,12 @@ import weakref
 from collections.abc import Callable, MutableSequence, Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from types import EllipsisType
 from typing import Any, NoReturn
 
 from isohub.errors import CallTimeout, IsohubError, ProtocolError, StaleObject, UnsupportedValue
 from isohub.rpc.calls import Call, Calls, Stream
+from isohub.rpc.cancels import Cancels, WorkerProcess
 from isohub.rpc.futures import Futures, RemoteFuture
 from isohub.rpc.link import Link
 from isohub.rpc.proxy import Proxies, RemoteObject
@@ -54,7 +56,8 @@ class Channel:
         timeout: seconds that a call may take; None for no limit.
         threads: how many calls the worker does at once.
         arena: file descriptors of this side's arena and of the worker's, and their size; None to send all in frames.
-        kill: ends the worker process; called when it breaks the protocol.
+        worker: the process, which is ended when it breaks the protocol or does not stop what was cancelled.
+        grace: seconds that what was cancelled gets to stop; None for as long as it takes.
         tally: where it is kept how many calls and how many streams were asked for.
     """
 
@@ -68,7 +71,8 @@ class Channel:
         timeout: float | None,
         threads: int,
         arena: tuple[int, int, int] | None,
-        kill: Callable[[], None],
+        worker: WorkerProcess,
+        grace: float | None,
         tally: MutableSequence[int] | memoryview | None = None,
     ) -> None:
         self.name = name
@@ -77,11 +81,12 @@ class Channel:
         self._log = log
         self._tail = tail
         self.timeout = timeout
-        self._kill = kill
+        self._worker = worker
         self._enough = _AHEAD * threads
         self._tally = [0, 0] if tally is None else tally
         self._turns = Turns(self._read)
         self._calls = Calls()
+        self._cancels = Cancels(worker, grace, oldest=self._calls.oldest, is_open=self._is_open)
         self._releases = Releases(self._flush)
         self._proxies = Proxies(self, self._releases)
         self._outlet: Outlet | None = None
@@ -101,6 +106,8 @@ class Channel:
         self._refusing = threading.RLock()
         self._buried = False
         self._forked = False
+        # Makes an object anew in another worker when this one has died, if it can.
+        self.revive: Callable[[Any], None] | None = None
         _channels.add(self)
 
     def admit(self, folder: Path, pid: int) -> tuple[str, str]:
@@ -126,12 +133,24 @@ class Channel:
             RemoteError: the hubconf does not import.
             WorkerDied: the worker ended over it.
         """
-        return self._ask("open", None, (), None, deadline=None)
+        return self.call("open", None, timeout=None)
 
     def call(
-        self, op: str, target: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        op: str,
+        target: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        timeout: float | EllipsisType | None = ...,
     ) -> Any:
         """Do `op` on `target` over there and wait for what it answers.
+
+        Args:
+            op: an operation of ``isohub_worker.dispatch``.
+            target: what it is done on.
+            args: its arguments.
+            kwargs: those with names.
+            timeout: seconds that it may take; None for no limit, ``...`` for the channel's own.
 
         Raises:
             RemoteError: the code over there raised.
@@ -142,24 +161,20 @@ class Channel:
             ForeignObject: an argument belongs to another worker.
             ProtocolError: the worker answered nonsense, and was ended.
         """
-        return self._ask(op, target, args, kwargs, None if self.timeout is None else self._deadline())
-
-    def _ask(
-        self,
-        op: str,
-        target: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any] | None,
-        deadline: float | None,
-    ) -> Any:
-        call = self._calls.open_call()
+        if self._death is not None and (heir := self.heir(target)) is not None:
+            return heir.call(op, target, args, kwargs, timeout)
+        if timeout is ...:
+            timeout = self.timeout
+        deadline = None if timeout is None else time.monotonic() + timeout
+        call = self._calls.open_call(timeout)
         lent: list[int] = []
         try:
             self._request(call.number, op, target, args, kwargs, lent)
             if not self._turns.wait(call, deadline):
                 self._give_up(call, op)
         except BaseException:
-            self._calls.abandon(call)
+            if self._calls.abandon(call):
+                self._cancels.stop(call.number)
             # Nobody waits any more, but the worker may still be at it.
             if self._inlet is not None:
                 for block in lent:
@@ -170,20 +185,32 @@ class Channel:
         return call.value
 
     def submit(
-        self, op: str, target: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        op: str,
+        target: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        timeout: float | EllipsisType | None = ...,
     ) -> Future[Any]:
         """Like `call`, but answers at once, with a future; what cannot be sent still raises here."""
-        call = self.send_call(op, target, args, kwargs)
-        deadline = None if self.timeout is None else self._deadline()
+        if self._death is not None and (heir := self.heir(target)) is not None:
+            return heir.submit(op, target, args, kwargs, timeout)
+        call = self.send_call(op, target, args, kwargs, timeout)
+        deadline = None if call.timeout is None else time.monotonic() + call.timeout
         return RemoteFuture(call, deadline, self, self._futures)
 
     def send_call(
-        self, op: str, target: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        op: str,
+        target: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        timeout: float | EllipsisType | None = ...,
     ) -> Call:
         """Send a call that somebody waits for later."""
         # A worker that has enough to do gets what it cannot begin yet together with other calls.
         hold = len(self._calls.open) >= self._enough
-        call = self._calls.open_call()
+        call = self._calls.open_call(self.timeout if timeout is ... else timeout)
         self._request(call.number, op, target, args, kwargs, hold=hold)
         if call.number % _LOOK_EVERY == 0:
             # Perhaps nobody ever waits.
@@ -209,10 +236,24 @@ class Channel:
     def give_up(self, call: Call) -> None:
         """The call's time is over: it ends with CallTimeout, unless its answer came at the last moment."""
         if not call.ready and self._calls.abandon(call):
-            call.finish(fault=self._timed_out("submit"))
+            call.finish(fault=self._timed_out("submit", call.timeout))
+            self._cancels.stop(call.number)
+
+    def cancel(self, call: Call) -> None:
+        """Nobody wants to know what the call answers: have the worker stop it, which it then answers."""
+        if not call.ready:
+            self._cancels.stop(call.number)
+
+    def _is_open(self, number: int) -> bool:
+        # Perhaps nobody has looked since.
+        self.look()
+        return number < 0 or self._calls.is_open(number)
 
     def read_ahead(self, target: RemoteObject) -> None:
         """From now on `next_item` reads the items of the iterator `target` from a stream, which ends with the proxy."""
+        if self._death is not None and (heir := self.heir(target)) is not None:
+            heir.read_ahead(target)
+            return
         self.require_alive()
         self._proxies.open_stream(target, self._open_stream)
 
@@ -231,8 +272,9 @@ class Channel:
         if self._forked or self._turns.mine or self._link.sending:
             self._refuse()
         while True:
-            if not self._turns.wait(stream, self._deadline()):
-                self._give_up(stream, "next")
+            deadline = None if self.timeout is None else time.monotonic() + self.timeout
+            if not self._turns.wait(stream, deadline):
+                raise self._timed_out("next", self.timeout)
             try:
                 item = stream.items.popleft()
             except IndexError:
@@ -280,6 +322,27 @@ class Channel:
             # Interrupted: it may have left, or not.
             self._calls.disown(number)
             raise
+
+    @property
+    def ended(self) -> bool:
+        """Whether no call can succeed any more."""
+        return self._death is not None
+
+    def heir(self, target: RemoteObject | None) -> Channel | None:
+        """The channel of the worker that has `target` now that this one's has ended; None if none has. It may take a start.
+
+        Raises:
+            WorkerDied: the other worker ended while it started. Otherwise as its start.
+        """
+        if target is None or self._forked:
+            return None
+        if self.revive is not None and target._isohub_channel is self:
+            self.revive(target)
+        return None if target._isohub_channel is self else target._isohub_channel
+
+    def replace(self, proxy: RemoteObject, new: RemoteObject) -> None:
+        """Have `proxy`, of a worker that has ended, stand for the object `new` of this one."""
+        self._proxies.replace(proxy, new)
 
     def require_alive(self) -> None:
         """Raise StaleObject if no call can succeed any more."""
@@ -333,9 +396,6 @@ class Channel:
             return remote_error(fault, self._log, self._tail)
         return fault  # type: ignore[no-any-return]
 
-    def _deadline(self) -> float | None:
-        return None if self.timeout is None else time.monotonic() + self.timeout
-
     # ---- sending
 
     def _send(self, message: list[Any], lent: list[int] | None = None, hold: bool = False) -> None:
@@ -363,23 +423,23 @@ class Channel:
     def _take_releases(self) -> list[Any]:
         objects, streams, blocks = self._releases.take()
         for stream in streams:
-            self._calls.close_stream(stream)
+            if self._calls.close_stream(stream):
+                self._cancels.stop(stream)
         return [messages.RELEASE, objects, streams, blocks]
 
     # ---- waiting
 
-    def _give_up(self, pending: Call | Stream, what: str) -> None:
+    def _give_up(self, call: Call, op: str) -> None:
         """The deadline has come; raise, unless the answer came at the last moment."""
-        if isinstance(pending, Call) and not self._calls.abandon(pending):
-            self._turns.wait(pending, None)
-        else:
-            raise self._timed_out(what)
+        if self._calls.abandon(call):
+            raise self._timed_out(op, call.timeout)
+        self._turns.wait(call, None)
 
-    def _timed_out(self, what: str) -> CallTimeout:
+    def _timed_out(self, what: str, timeout: float | None) -> CallTimeout:
         return CallTimeout(
-            f"{self.name} did not answer within {self.timeout:g} s ({what})",
+            f"{self.name} did not answer within {timeout:g} s ({what})",
             log=self._log,
-            hint="give the Hub a longer timeout, or look into the log for what the worker does",
+            hint="give it a longer timeout, or look into the log for what the worker does",
         )
 
     def _read(self, deadline: float | None) -> bool:
@@ -402,7 +462,7 @@ class Channel:
                 self._heed(parts)
         except WireError as error:
             self._violation = error
-            self._kill()
+            self._worker.kill()
             return False
         return bool(self._calls.open or self._calls.streams)
 
@@ -421,9 +481,14 @@ class Channel:
         if message[0] in (messages.FREED, messages.KEPT):
             self._heed_blocks(*message)
             return
+        if message[0] == messages.NOT_RUNNING:
+            self._cancels.settle(message[1])
+            return
         answered = self._calls.receive(message)
         if answered is not None:
             self._turns.arrived(answered)
+        elif message[0] in (messages.FAULT, messages.END):
+            self._cancels.settle(message[1])
 
     def _heed_blocks(self, kind: int, blocks: list[Any]) -> None:
         if self._outlet is None or self._inlet is None:
@@ -481,7 +546,7 @@ class Channel:
         try:
             self._take_hello(seconds)
         except ProtocolError:
-            self._kill()
+            self._worker.kill()
             raise
 
     def _take_hello(self, seconds: float) -> None:
@@ -532,6 +597,7 @@ class Channel:
         with self._turns:
             self._bury()
         self._futures.close()
+        self._cancels.close()
         with self._turns:
             self._link.close()
 

@@ -33,6 +33,9 @@ class Answers(Protocol):
     def give_up(self, call: Call) -> None:
         """The call's own deadline has come: finish it with CallTimeout, unless the answer came at the last moment."""
 
+    def cancel(self, call: Call) -> None:
+        """Have the worker stop what the call does."""
+
     def error(self, fault: Any) -> BaseException:
         """What to raise for the fault of a call."""
 
@@ -65,7 +68,12 @@ class RemoteFuture(Future[Any]):
         return self._condition
 
     def cancel(self) -> bool:
-        return not self._call.ready and super().cancel()
+        if self.cancelled():
+            return True
+        if self._call.ready or not super().cancel():
+            return False
+        self._answers.cancel(self._call)
+        return True
 
     def done(self) -> bool:
         if not self._call.ready and not self.cancelled():

@@ -19,6 +19,7 @@ import msgpack
 from msgpack import ExtType
 
 from isohub.errors import ForeignObject, HubClosed, StaleObject, UnsupportedValue, WorkerDied
+from isohub.rpc.limited import Limited
 from isohub.rpc.releases import Releases
 from isohub_worker.faults import builtin_base, plain_args
 from isohub_worker.forms import METHOD, NUMBER, OBJECT, REFERENCE
@@ -121,11 +122,15 @@ class RemoteMethod(RemoteObject):
     @classmethod
     def _make(cls, owner: RemoteObject, name: str) -> RemoteMethod:
         self = object.__new__(cls)
-        _set(self, "_isohub_channel", owner._isohub_channel)
         _set(self, "_isohub_type", _METHOD_TYPE)
         _set(self, "_isohub_owner", owner)
         _set(self, "_isohub_method", name)
         return self
+
+    @property
+    def _isohub_channel(self) -> Channel:  # type: ignore[override]
+        # The owner may come to belong to another worker.
+        return self._isohub_owner._isohub_channel
 
     @property
     def _isohub_reference(self) -> ExtType:
@@ -151,31 +156,37 @@ class RemoteMethod(RemoteObject):
         return hash((id(self._isohub_owner), self._isohub_method))
 
 
-def submit(fn: RemoteObject, *args: Any, **kwargs: Any) -> Future[Any]:
+def submit(fn: RemoteObject | Limited, *args: Any, **kwargs: Any) -> Future[Any]:
     """Call the remote callable `fn` without waiting for it.
 
     Returns:
-        A future of the result. Cancelling it drops the answer.
+        A future of the result. Cancelling it stops what the worker does.
 
     Raises:
         TypeError: `fn` is not a remote callable.
         UnsupportedValue, ForeignObject, StaleObject: as a call would, at once.
     """
-    channel, op, target, args = question(fn, args)
-    return channel.submit(op, target, args, kwargs)
+    channel, op, target, args, timeout = question(fn, args)
+    return channel.submit(op, target, args, kwargs, timeout)
 
 
-def question(fn: RemoteObject, args: tuple[Any, ...]) -> tuple[Channel, str, RemoteObject, tuple[Any, ...]]:
-    """What a call of the remote callable `fn` asks of its channel: the operation, its target and its arguments.
+def question(
+    fn: RemoteObject | Limited, args: tuple[Any, ...]
+) -> tuple[Channel, str, RemoteObject, tuple[Any, ...], float | None]:
+    """What a call of the remote callable `fn` asks of its channel: the operation, its target and its arguments, and a timeout.
 
     Raises:
         TypeError: it is not one.
     """
-    if isinstance(fn, RemoteMethod):
-        return fn._isohub_channel, "method", fn._isohub_owner, (fn._isohub_method, *args)
+    if isinstance(fn, Limited):
+        channel, op, target, first, timeout = fn.question
+        return channel, op, target, first + args, timeout
     if not isinstance(fn, RemoteObject) or not callable(fn):
         raise TypeError(f"this needs a remote callable, not {type(fn).__name__}")
-    return fn._isohub_channel, "call", fn, args
+    channel = fn._isohub_channel
+    if isinstance(fn, RemoteMethod):
+        return channel, "method", fn._isohub_owner, (fn._isohub_method, *args), channel.timeout
+    return channel, "call", fn, args, channel.timeout
 
 
 class RemoteType:
@@ -247,6 +258,22 @@ class Proxies:
         _set(proxy, "_isohub_type", remote_type)
         known.count += 1
         return proxy
+
+    def replace(self, proxy: RemoteObject, new: RemoteObject) -> None:
+        """Have `proxy`, of a worker that is gone, stand for what `new` stands for, which nobody else knows yet."""
+        former = self._known[new._isohub_number]
+        known = self._known[former.number] = _Reference(proxy, self._note_death)
+        known.number, known.count, known.stream = former.number, former.count, former.stream
+        _set(proxy, "__class__", type(new))
+        # The channel last: whoever sees the new one must see the rest.
+        for name in (
+            "_isohub_type",
+            "_isohub_number",
+            "_isohub_reference",
+            "_isohub_stream",
+            "_isohub_channel",
+        ):
+            _set(proxy, name, getattr(new, name))
 
     def _note_death(self, reference: _Reference) -> None:
         # Runs wherever the garbage collector is.

@@ -116,8 +116,18 @@ class Process:
                 self._refused = False
                 self._end()
 
+    def tell_soon(self, text: bytes) -> bytes:
+        """Write into the control channel, without waiting; what of `text` there was no room for."""
+        with self._lock:
+            try:
+                return text[self.control.send(text, socket.MSG_DONTWAIT) :]
+            except BlockingIOError:
+                return text
+            except OSError:
+                return b""  # it is closed: the process has ended, or is about to
+
     def kill(self, because: str | None = None) -> None:
-        """End it now, and all that it has started."""
+        """End it now, and all that it has started; `because` is what is then said of it."""
         with self._lock:
             if self.pid is not None and not self._ended.is_set():
                 self.because = self.because or because

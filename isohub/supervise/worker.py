@@ -53,6 +53,7 @@ class Worker:
         threads: how many calls it does at once.
         arrays_as_tensors: see ``isohub_worker.dispatch``.
         timeout: seconds that a call may take; None for no limit.
+        grace: seconds that what was cancelled gets to stop before the process is ended; None for as long as it takes.
         shared_memory: bytes of shared memory for large tensors, each way; 0 sends them through the sockets.
         sandbox: what it runs in; None for nothing of the kind.
         gpus: the GPUs that `environ` pins it to, for those who ask; None if it does not.
@@ -80,6 +81,7 @@ class Worker:
         threads: int = 1,
         arrays_as_tensors: bool = False,
         timeout: float | None = None,
+        grace: float | None = None,
         shared_memory: int = 0,
         sandbox: Sandbox | None = None,
         gpus: tuple[str, ...] | None = None,
@@ -118,7 +120,7 @@ class Worker:
         origin = Origin.here(python, repo_dir, prelude, hub_dir, environ, before)
         self._lease = Lease(origin, self._process, log, self.log)
         try:
-            boot, arenas = self._prepare(threads, arrays_as_tensors, timeout, shared_memory)
+            boot, arenas = self._prepare(threads, arrays_as_tensors, timeout, grace, shared_memory)
             self._watcher = threading.Thread(
                 target=self._watch, args=(boot, log, arenas), name=f"isohub-watch {name}", daemon=True
             )
@@ -144,7 +146,12 @@ class Worker:
             raise
 
     def _prepare(
-        self, threads: int, arrays_as_tensors: bool, timeout: float | None, shared_memory: int
+        self,
+        threads: int,
+        arrays_as_tensors: bool,
+        timeout: float | None,
+        grace: float | None,
+        shared_memory: int,
     ) -> tuple[dict[str, Any], list[int]]:
         """The channel; the boot record and the arenas, for the worker's side of it."""
         # It takes time to import, and the hubconf is being imported meanwhile.
@@ -160,7 +167,8 @@ class Worker:
             timeout=timeout,
             threads=threads,
             arena=(arenas[0], arenas[1], shared_memory) if arenas else None,
-            kill=self._kill,
+            worker=self._process,
+            grace=grace,
             tally=self._entry.tally,
         )
         boot = {
@@ -295,16 +303,20 @@ class Worker:
             return HubClosed(f"the Hub of {self.name} was closed")
         if self._process.error is not None:
             return WorkerDied(f"the worker of {self.name} could not be started: {self._process.error}")
-        how = self._process.because or how_it_ended(self.returncode, oom_killed=bool(self._oom_killed))
-        hint = what_it_may_mean(self.returncode, oom_killed=self._oom_killed, max_memory=self._limits.memory)
+        because = self._process.because
+        how = because or how_it_ended(self.returncode, oom_killed=bool(self._oom_killed))
+        meaning = what_it_may_mean(
+            self.returncode, oom_killed=self._oom_killed, max_memory=self._limits.memory
+        )
         if self._exceeded:
-            hint = "give the Hub a larger max_memory, or have the worker do less at once"
+            meaning = "give the Hub a larger max_memory, or have the worker do less at once"
+        hint = "" if because and not self._exceeded else f"{meaning}; "
         return WorkerDied(
             f"the worker of {self.name} (pid {self.pid}) {how}",
             returncode=self.returncode,
             tail=last_lines(self.log),
             log=self.log,
-            hint=f"{hint}; the next load starts a new worker",
+            hint=f"{hint}the next load starts a new worker",
         )
 
 

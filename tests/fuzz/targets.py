@@ -199,8 +199,13 @@ class HostChannel(Target):
         self._arena = corpus.arena(_ARENA), corpus.arena(_ARENA), _ARENA
         self._killed = 0
 
-    def _kill(self) -> None:
+    def kill(self, because: str | None = None) -> None:
+        """Of the worker that there is none of."""
         self._killed += 1
+
+    def tell_soon(self, text: bytes) -> bytes:
+        """Of that, too: it takes all that it is told."""
+        return b""
 
     def renew(self) -> None:
         self._channel: Any = self._make(
@@ -211,7 +216,8 @@ class HostChannel(Target):
             timeout=1.0,
             threads=1,
             arena=self._arena,
-            kill=self._kill,
+            worker=self,
+            grace=None,
         )
         _silenced(self._channel._releases)
         self._number = 0

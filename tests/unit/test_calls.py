@@ -156,6 +156,26 @@ def test_numbers_are_never_used_again() -> None:
     assert len(set(numbers)) == 10
 
 
+def test_it_is_known_which_have_no_answer() -> None:
+    calls = Calls()
+    assert calls.oldest() == 0
+    first, second, third = (calls.open_call().number for _ in range(3))
+    calls.receive(message(VALUE, first))
+    assert [calls.is_open(number) for number in (first, second, third)] == [False, True, True]
+    assert calls.oldest() == second
+
+
+def test_what_is_abandoned_has_no_answer_either() -> None:
+    calls = Calls()
+    first, second = calls.open_call(), calls.open_call()
+    assert calls.abandon(first)
+    assert calls.is_open(first.number)
+    assert calls.oldest() == first.number
+    calls.receive(message(FAULT, first.number))
+    assert not calls.is_open(first.number)
+    assert calls.oldest() == second.number
+
+
 # ---- the window of a stream
 
 

@@ -22,6 +22,7 @@ SOUND: list[tuple[Any, list[Any]]] = [
     (FROM_WORKER, [messages.END, -1]),
     (FROM_WORKER, [messages.FREED, [4096]]),
     (FROM_WORKER, [messages.KEPT, [4096]]),
+    (FROM_WORKER, [messages.NOT_RUNNING, 1]),
 ]
 
 

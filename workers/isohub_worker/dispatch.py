@@ -13,6 +13,7 @@ from types import MethodType, ModuleType
 from typing import Any, Callable
 
 from . import hubconf
+from .cancels import Cancelled, MainThread, PoolThreads
 from .faults import BUILTIN_ERRORS
 from .messages import GRAD, INFERENCE, WireError
 from .specials import SPECIALS
@@ -27,14 +28,21 @@ class Dispatcher:
         hubconf: the hubconf, or what its import raised.
         arrays_as_tensors: whether arrays among the arguments of a ``torch.nn.Module`` become tensors, because the host
             has no torch to make tensors with.
+        running: is told what runs, so that it can be interrupted.
     """
 
-    def __init__(self, hubconf: ModuleType | BaseException, arrays_as_tensors: bool) -> None:
+    def __init__(
+        self,
+        hubconf: ModuleType | BaseException,
+        arrays_as_tensors: bool,
+        running: MainThread | PoolThreads,
+    ) -> None:
         self._hubconf: Any = hubconf
         self._arrays_as_tensors = arrays_as_tensors
+        self._running = running
 
-    def do(self, op: str, target: Any, args: list[Any], kwargs: dict[str, Any], grad: int) -> Any:
-        """The result of operation `op`.
+    def do(self, call: int, op: str, target: Any, args: list[Any], kwargs: dict[str, Any], grad: int) -> Any:
+        """The result of operation `op` for a call or a stream, which can be interrupted until this returns, and no longer.
 
         Raises:
             WireError: there is no such operation.
@@ -43,12 +51,21 @@ class Dispatcher:
         operation = _OPERATIONS.get(op)
         if operation is None:
             raise WireError("unknown operation %.40r" % op)
-        if self._arrays_as_tensors and (args or kwargs) and _is_module(target):
-            args, kwargs = _with_tensors(args), _with_tensors(kwargs)
-        if grad == GRAD:
-            return operation(self, target, args, kwargs)
-        with _grad_mode(grad):
-            return operation(self, target, args, kwargs)
+        try:
+            try:
+                self._running.begin(call)
+                if self._arrays_as_tensors and (args or kwargs) and _is_module(target):
+                    args, kwargs = _with_tensors(args), _with_tensors(kwargs)
+                if grad == GRAD:
+                    return operation(self, target, args, kwargs)
+                with _grad_mode(grad):
+                    return operation(self, target, args, kwargs)
+            finally:
+                self._running.end()
+        except Cancelled:
+            # It may have been `end` that was interrupted.
+            self._running.end()
+            raise
 
     def open(self, target: Any, args: list[Any], kwargs: dict[str, Any]) -> dict[str, str | None]:
         """The versions of what the hubconf brought in; or what its import raised."""

@@ -1,9 +1,9 @@
 """The worker's life, from its first word to the last.
 
 The control channel is a stream socket that the host holds the other end of. The worker says there that it is there, the host
-where it is to connect, and then the host says nothing more: what the worker waits for is its end, which means that the host has
-closed this worker or has died, and the worker then goes, whatever it is doing. While it waits, the worker puts a byte into it
-from time to time. Nobody has to take that out; it only says that Python runs in the worker.
+where it is to connect. What the worker then waits for is its end, which means that the host has closed this worker or has died,
+and the worker goes, whatever it is doing. Before that come lines that say what is to be stopped, see ``cancels``. While it waits,
+the worker puts a byte into it from time to time. Nobody has to take that out; it only says that Python runs in the worker.
 
 Calls arrive on one ZeroMQ socket and answers leave by another, so that neither side ever needs one socket in two threads. With
 one thread (the default) the main thread does everything: it reads a call, does it, answers; while nothing is asked it
@@ -18,17 +18,19 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import ModuleType
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 import zmq
 import zmq.backend
 
 from . import messages, packets
 from .arena import Inlet, Outlet, Watch
+from .cancels import Cancels, MainThread, PoolThreads
 from .codec import CannotEncode, Decoder, Encoder
 from .dispatch import Dispatcher
 from .faults import fault_of
@@ -65,10 +67,15 @@ def introduce(control: socket.socket) -> Any:
     return json.loads(line.decode())
 
 
-def watch_host(control: socket.socket) -> None:
-    """Start to wait for the end of the control channel, at which this process goes, and to give signs of life there."""
+def watch_host(control: socket.socket, heed: Callable[[bytes], None]) -> None:
+    """Start to wait for the end of the control channel, at which this process goes, and to give signs of life there.
+
+    Args:
+        control: the channel.
+        heed: is given the lines that come before its end.
+    """
     control.settimeout(_BEAT_SECONDS)
-    threading.Thread(target=_go_with_host, args=(control,), name="isohub-control", daemon=True).start()
+    threading.Thread(target=_go_with_host, args=(control, heed), name="isohub-control", daemon=True).start()
 
 
 class Server:
@@ -95,7 +102,6 @@ class Server:
         self._together = False  # whether other calls have come with the one that is done now
         self._key = boot["key"]
         self._pid = os.getpid()
-        self._dispatcher = Dispatcher(hubconf, boot["arrays_as_tensors"])
         self._objects = ObjectTable()
         self._outlet: Outlet | None = None
         self._inlet: Inlet | None = None
@@ -108,6 +114,13 @@ class Server:
         self._decoder = Decoder(self._objects.resolve, place=True, inlet=self._inlet, outlet=self._outlet)
         self._pool = ThreadPoolExecutor(boot["threads"]) if boot["threads"] > 1 else None
         self._streams = Streams(self._step, self._pool)
+        self._running = MainThread() if self._pool is None else PoolThreads()
+        self._dispatcher = Dispatcher(hubconf, boot["arrays_as_tensors"], self._running)
+        self._cancels = Cancels(self._running, lambda call: self._send([messages.NOT_RUNNING, call]))
+
+    def cancel(self, line: bytes) -> None:
+        """Do what the host says on the control channel. One thread calls it."""
+        self._cancels.heed(line)
 
     def serve(self) -> None:
         """Serve until the process ends."""
@@ -180,7 +193,7 @@ class Server:
     def _do(self, message: list[Any], borrowed: Sequence[Watch]) -> None:
         _, call, op, target, args, kwargs, grad = message
         try:
-            value = self._dispatcher.do(op, target, args, kwargs, grad)
+            value = self._dispatcher.do(call, op, target, args, kwargs, grad)
             # What the call does not keep dies here, so that its space in the arena goes back with the answer.
             message.clear()
             del target, args, kwargs
@@ -196,7 +209,7 @@ class Server:
         if len(args) != 1 or type(args[0]) is not int:
             raise WireError("a stream is opened without saying how many items it may send")
         try:
-            iterator = self._dispatcher.do("iter", target, [], {}, grad)
+            iterator = self._dispatcher.do(call, "iter", target, [], {}, grad)
         except BaseException as error:
             self._send([messages.FAULT, call, list(fault_of(error))])
         else:
@@ -205,7 +218,7 @@ class Server:
     def _step(self, stream: Stream) -> bool:
         """Send the next item of `stream`; False once it has no more."""
         try:
-            value = self._dispatcher.do("next", stream.iterator, [], {}, stream.grad)
+            value = self._dispatcher.do(stream.call, "next", stream.iterator, [], {}, stream.grad)
         except StopIteration:
             self._send([messages.END, stream.call])
             return False
@@ -266,20 +279,29 @@ class Server:
             return freed
 
 
-def _go_with_host(control: socket.socket) -> None:
+def _go_with_host(control: socket.socket, heed: Callable[[bytes], None]) -> None:
     """Wait for the end of the control channel, then end this process in an orderly way if that is quick.
 
     Whoever held the other end ends what this process has started.
     """
     try:
+        begun = b""
+        beat = time.monotonic()
         while True:
-            try:
-                if not control.recv(4096):
-                    break
-            except socket.timeout:
+            if time.monotonic() >= beat:
                 _give_sign_of_life(control)
+                beat = time.monotonic() + _BEAT_SECONDS
+            try:
+                text = control.recv(4096)
+            except socket.timeout:
+                continue
             except OSError:
                 break  # a host that dies with signs of life unread resets the connection
+            if not text:
+                break
+            *lines, begun = (begun + text).split(b"\n")
+            for line in lines:
+                heed(line)
         timer = threading.Timer(_GRACE, os._exit, (0,))
         timer.daemon = True
         timer.start()

@@ -22,6 +22,8 @@ Worker to host::
     [FREED, [block, ...]]                             the worker looks no more at `block` of the host's arena
     [KEPT, [block, ...]]                              the worker goes on looking at `block` of its own arena, which the call that
                                                       it answers next has lent
+    [NOT_RUNNING, call]                               a call or stream that the host wants stopped, see ``cancels``, does not run:
+                                                      it has not begun, and will not, or it has ended
 
 Over all of it: the host never sends before HELLO, a call is answered once, and a stream never sends more items than the
 host has asked for.
@@ -43,6 +45,7 @@ __all__ = [
     "ITEM",
     "KEPT",
     "MORE",
+    "NOT_RUNNING",
     "NO_GRAD",
     "PROTOCOL",
     "RELEASE",
@@ -56,7 +59,7 @@ __all__ = [
 PROTOCOL = 1
 
 REQUEST, RELEASE, MORE = 1, 2, 3
-HELLO, VALUE, FAULT, ITEM, END, FREED, KEPT = 16, 17, 18, 19, 20, 21, 22
+HELLO, VALUE, FAULT, ITEM, END, FREED, KEPT, NOT_RUNNING = 16, 17, 18, 19, 20, 21, 22, 23
 
 # The host's grad mode, which travels with each call.
 GRAD, NO_GRAD, INFERENCE = 0, 1, 2
@@ -76,6 +79,7 @@ FROM_WORKER = {
     END: (int, int),
     FREED: (int, list),
     KEPT: (int, list),
+    NOT_RUNNING: (int, int),
 }
 
 

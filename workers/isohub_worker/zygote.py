@@ -79,8 +79,9 @@ def main(fd: str) -> None:
         hubconf = error
     channel = socket.socket(fileno=control)
     boot.update(introduce(channel))
-    watch_host(channel)
-    Server(boot, hubconf).serve()
+    server = Server(boot, hubconf)
+    watch_host(channel, server.cancel)
+    server.serve()
 
 
 def _imported(order: dict[str, Any]) -> ModuleType | BaseException:

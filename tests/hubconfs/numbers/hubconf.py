@@ -63,8 +63,13 @@ def looker():
 
 
 def keep_looked_at(array, gate):
-    look_later(array, gate)
-    return keep(array)
+    """Does not let itself be stopped."""
+    while True:
+        try:
+            look_later(array, gate)
+        except BaseException:
+            continue
+        return keep(array)
 
 
 def ends(array):

@@ -516,6 +516,9 @@ class GateKeeper:
     def same(self, value):
         return value
 
+    def sleep(self, seconds):
+        return sleep(seconds)
+
 
 def gate_keeper():
     return GateKeeper()
