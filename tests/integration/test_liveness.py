@@ -161,7 +161,7 @@ def test_a_call_that_was_given_up_keeps_a_worker_until_it_is_done(home: Path) ->
     with isohub.Hub(home=home, idle_timeout=1, timeout=0.5) as hub:
         worker = load(hub, "pid")
         with pytest.raises(CallTimeout):
-            load(hub, "sleep", 4)
+            load(hub, "stay", 4)
         rounds(2.5)
         assert exists(worker), "it is at work"
         until(lambda: not isohub.workers())

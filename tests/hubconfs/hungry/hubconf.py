@@ -97,3 +97,13 @@ class Thing:
 
 def thing():
     return Thing()
+
+
+def stay(seconds):
+    """Sleep for so long, whoever wants it to stop."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            time.sleep(max(0, end - time.monotonic()))
+        except BaseException:
+            continue
