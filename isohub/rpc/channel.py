@@ -18,6 +18,7 @@ from types import EllipsisType
 from typing import Any, NoReturn
 
 from isohub.errors import CallTimeout, IsohubError, ProtocolError, StaleObject, UnsupportedValue
+from isohub.rpc.arrivals import Arrivals
 from isohub.rpc.calls import Call, Calls, Stream
 from isohub.rpc.cancels import Cancels, WorkerProcess
 from isohub.rpc.futures import Futures, RemoteFuture
@@ -29,9 +30,8 @@ from isohub.rpc.turns import Turns
 from isohub_worker import messages
 from isohub_worker.arena import Inlet, Outlet
 from isohub_worker.codec import CannotEncode, Decoder, Encoder
-from isohub_worker.faults import Fault, read_fault
+from isohub_worker.faults import Fault
 from isohub_worker.messages import Unavailable, WireError
-from isohub_worker.packets import unpack
 
 __all__ = ["Channel"]
 
@@ -96,10 +96,17 @@ class Channel:
             self._outlet = Outlet(os.dup(to_worker), size)
             self._inlet = Inlet(os.dup(from_worker), size, on_dead=self._releases.add_block)
         self._encoder = Encoder(self._proxies.reference, self._outlet, self._inlet)
-        self._decoder = Decoder(self._proxies.resolve, place=False, inlet=self._inlet)
+        self._arrivals = Arrivals(
+            name,
+            Decoder(self._proxies.resolve, place=False, inlet=self._inlet),
+            self._calls,
+            self._turns,
+            self._cancels,
+            arena=None if self._outlet is None or self._inlet is None else (self._outlet, self._inlet),
+            kill=worker.kill,
+        )
         self._futures = Futures(self)
         # The word on why nothing works any more; set once, by the first that knows.
-        self._violation: WireError | None = None
         self._death: Callable[[], IsohubError] | None = None
         # The word on why nothing is asked any more, while what was asked may still be answered; and who decides on it.
         self._refusal: Callable[[], IsohubError] | None = None
@@ -451,55 +458,7 @@ class Channel:
         held = len(link.held)
         if held and (held >= self._enough or len(self._calls.open) - held < self._enough):
             link.flush()
-        return link.receive(deadline, self._apply)
-
-    def _apply(self, frames: Sequence[Any]) -> bool:
-        """Let what has arrived take effect; whether somebody waits for more."""
-        if self._violation is not None or (self._death is not None and not frames[0]):
-            return False  # what a worker says that is being ended; or the word that it has ended
-        try:
-            for parts in unpack(frames):
-                self._heed(parts)
-        except WireError as error:
-            self._violation = error
-            self._worker.kill()
-            return False
-        return bool(self._calls.open or self._calls.streams)
-
-    def _heed(self, parts: Sequence[Any]) -> None:
-        """Let a message take effect."""
-        try:
-            message = messages.check(self._decoder.decode(parts), messages.FROM_WORKER)
-            if message[0] == messages.FAULT:
-                message[2] = read_fault(message[2])
-        except Unavailable as error:
-            unsupported = UnsupportedValue(f"the answer of {self.name} cannot be held here: {error}")
-            kind, number, *_ = messages.check(error.message, messages.FROM_WORKER)
-            if kind not in (messages.VALUE, messages.FAULT, messages.ITEM):
-                raise WireError(f"a value in a message of kind {kind}") from None
-            message = [messages.FAULT, number, unsupported]
-        if message[0] in (messages.FREED, messages.KEPT):
-            self._heed_blocks(*message)
-            return
-        if message[0] == messages.NOT_RUNNING:
-            self._cancels.settle(message[1])
-            return
-        answered = self._calls.receive(message)
-        if answered is not None:
-            self._turns.arrived(answered)
-        elif message[0] in (messages.FAULT, messages.END):
-            self._cancels.settle(message[1])
-
-    def _heed_blocks(self, kind: int, blocks: list[Any]) -> None:
-        if self._outlet is None or self._inlet is None:
-            raise WireError("the worker speaks of an arena, and there is none")
-        for block in blocks:
-            if type(block) is not int:
-                raise WireError(f"the worker speaks of a block of an arena, which is {type(block).__name__}")
-            if kind == messages.FREED:
-                self._outlet.free(block)
-            else:
-                self._inlet.keep_apart(block)
+        return link.receive(deadline, self._arrivals.take)
 
     # ---- beginning and end
 
@@ -565,25 +524,23 @@ class Channel:
                 self._bury()
                 raise self._death()
             try:
-                (parts,) = unpack(arrived)
-                hello = messages.check(self._decoder.decode(parts), messages.FROM_WORKER)
-            except (WireError, Unavailable, ValueError) as error:
+                protocol, key = self._arrivals.take_hello(arrived)
+            except WireError as error:
                 raise ProtocolError(
                     f"the worker of {self.name} started with nonsense: {error}", log=self._log
                 ) from None
-        kind, *fields = hello
-        if kind != messages.HELLO or fields[1:2] != [self._key]:
+        if key != self._key:
             raise ProtocolError(f"what started as the worker of {self.name} is something else", log=self._log)
-        if fields[0] != messages.PROTOCOL:
+        if protocol != messages.PROTOCOL:
             raise ProtocolError(
-                f"the worker of {self.name} speaks protocol {fields[0]}, not {messages.PROTOCOL}",
+                f"the worker of {self.name} speaks protocol {protocol}, not {messages.PROTOCOL}",
                 log=self._log,
             )
 
     def die(self, error: Callable[[], IsohubError]) -> None:
         """The worker has ended: end every wait with `error`, and this channel for good. Called by the watcher, once."""
-        if self._violation is not None:
-            violation = self._violation
+        violation = self._arrivals.violation
+        if violation is not None:
 
             def error() -> IsohubError:
                 return ProtocolError(
@@ -593,6 +550,7 @@ class Channel:
         with self._refusing:
             self._death = error
             self._refusal = self._refusal or error
+        self._arrivals.over = True
         self._link.end()
         with self._turns:
             self._bury()
@@ -606,7 +564,7 @@ class Channel:
         if self._buried:
             return
         assert self._death is not None
-        while self._link.receive(time.monotonic() + _DRAIN, self._apply):
+        while self._link.receive(time.monotonic() + _DRAIN, self._arrivals.take):
             pass
         self._buried = True
         self._calls.fail(self._death)
