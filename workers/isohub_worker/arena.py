@@ -87,12 +87,17 @@ class Outlet:
             block.borrowed += 1
             alone = block.borrowed == 1
         length = whole_pages(start + size)
-        if alone and HAS_WINDOWS:
-            memory = self._mapping.private_window(offset, length)
-            watch = Watch(memory, self._close_window, offset, length)
-        else:
-            memory = self._mapping.private_view(offset, length)
-            watch = Watch(memory, self._give_back, offset, length)
+        try:
+            if alone and HAS_WINDOWS:
+                memory = self._mapping.private_window(offset, length)
+                watch = Watch(memory, self._close_window, offset, length)
+            else:
+                memory = self._mapping.private_view(offset, length)
+                watch = Watch(memory, self._give_back, offset, length)
+        except BaseException:
+            # There is no room for another mapping, or no file descriptor left.
+            self._returned.append(offset)
+            raise
         self._borrowed[id(watch)] = watch
         return memoryview(memory).cast("B")[start : start + size], watch
 
