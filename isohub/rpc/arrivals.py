@@ -12,7 +12,6 @@ from typing import Any
 from isohub.errors import UnsupportedValue
 from isohub.rpc.calls import Calls
 from isohub.rpc.cancels import Cancels
-from isohub.rpc.turns import Turns
 from isohub_worker import messages
 from isohub_worker.arena import Inlet, Outlet
 from isohub_worker.codec import Decoder
@@ -30,7 +29,6 @@ class Arrivals:
         name: what the worker is called in messages.
         decoder: of what it sends.
         calls: what is answered.
-        turns: who waits for that.
         cancels: what is told when something has ended.
         arena: where tensors to the worker lie, and those from it; None if there is no shared memory.
         kill: ends the worker when it breaks the protocol.
@@ -45,7 +43,6 @@ class Arrivals:
         name: str,
         decoder: Decoder,
         calls: Calls,
-        turns: Turns,
         cancels: Cancels,
         arena: tuple[Outlet, Inlet] | None,
         kill: Callable[[], None],
@@ -55,7 +52,6 @@ class Arrivals:
         self._name = name
         self._decoder = decoder
         self._calls = calls
-        self._turns = turns
         self._cancels = cancels
         self._arena = arena
         self._kill = kill
@@ -106,10 +102,7 @@ class Arrivals:
         if message[0] == messages.NOT_RUNNING:
             self._cancels.settle(message[1])
             return
-        answered = self._calls.receive(message)
-        if answered is not None:
-            self._turns.arrived(answered)
-        elif message[0] in (messages.FAULT, messages.END):
+        if self._calls.receive(message) is None and message[0] in (messages.FAULT, messages.END):
             self._cancels.settle(message[1])
 
     def _heed_blocks(self, kind: int, blocks: list[Any]) -> None:

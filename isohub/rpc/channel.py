@@ -84,7 +84,7 @@ class Channel:
         self._worker = worker
         self._enough = _AHEAD * threads
         self._tally = [0, 0] if tally is None else tally
-        self._turns = Turns(self._read)
+        self._turns = Turns(self._read, none_follow=self._flush_if_due)
         self._calls = Calls()
         self._cancels = Cancels(worker, grace, oldest=self._calls.oldest, is_open=self._is_open)
         self._releases = Releases(self._flush)
@@ -100,7 +100,6 @@ class Channel:
             name,
             Decoder(self._proxies.resolve, place=False, inlet=self._inlet),
             self._calls,
-            self._turns,
             self._cancels,
             arena=None if self._outlet is None or self._inlet is None else (self._outlet, self._inlet),
             kill=worker.kill,
@@ -215,10 +214,8 @@ class Channel:
         timeout: float | EllipsisType | None = ...,
     ) -> Call:
         """Send a call that somebody waits for later."""
-        # A worker that has enough to do gets what it cannot begin yet together with other calls.
-        hold = len(self._calls.open) >= self._enough
         call = self._calls.open_call(self.timeout if timeout is ... else timeout)
-        self._request(call.number, op, target, args, kwargs, hold=hold)
+        self._request(call.number, op, target, args, kwargs)
         if call.number % _LOOK_EVERY == 0:
             # Perhaps nobody ever waits.
             self.look()
@@ -305,7 +302,6 @@ class Channel:
         args: tuple[Any, ...],
         kwargs: dict[str, Any] | None,
         lent: list[int] | None = None,
-        hold: bool = False,
     ) -> None:
         try:
             if self._turns.mine or self._link.sending or (self._refusal is not None and self._refused()):
@@ -314,7 +310,7 @@ class Channel:
             reference = None if target is None else self._proxies.own_reference(target)
             message = [messages.REQUEST, number, op, reference, [*args], kwargs or {}, _grad_mode()]
             try:
-                self._send(message, lent, hold)
+                self._send(message, lent)
             except CannotEncode as error:
                 raise self._unsupported(error, op, args, kwargs or {}) from None
             # Numbers count up for calls and down for streams. Threads may come here in another order.
@@ -405,19 +401,28 @@ class Channel:
 
     # ---- sending
 
-    def _send(self, message: list[Any], lent: list[int] | None = None, hold: bool = False) -> None:
+    def _send(self, message: list[Any], lent: list[int] | None = None) -> None:
         # Before the notes are taken, which would be lost if it cannot be sent.
         parts = self._encoder.encode(message, lent)
         news: tuple[list[Any], ...] = ()
         if self._releases.notes:
             # What the message names cannot be among what was dropped by now.
             news = (self._encoder.encode(self._take_releases()),)
-        if hold and len(parts) == 1 and not news:
+        if (self._turns.woken or len(self._calls.open) > self._enough) and len(parts) == 1 and not news:
             self._link.hold(parts)
             # If nobody reads an answer before that.
             self._releases.request()
+            self._flush_if_due()
         else:
             self._link.send(*news, parts)
+
+    def _flush_if_due(self) -> None:
+        """Send what is held, unless other threads are about to add to it, or the worker could not begin it yet."""
+        held = len(self._link.held)
+        if not held or self._turns.woken:
+            return
+        if held >= self._enough or len(self._calls.open) - held < self._enough:
+            self._link.flush()
 
     def _flush(self) -> None:
         """Send what waits for other messages to go along, if none came."""
@@ -454,11 +459,9 @@ class Channel:
         if self._death is not None:
             self._bury()
             return True
-        link = self._link
-        held = len(link.held)
-        if held and (held >= self._enough or len(self._calls.open) - held < self._enough):
-            link.flush()
-        return link.receive(deadline, self._arrivals.take)
+        if self._link.held:
+            self._flush_if_due()
+        return self._link.receive(deadline, self._arrivals.take)
 
     # ---- beginning and end
 
@@ -568,7 +571,6 @@ class Channel:
             pass
         self._buried = True
         self._calls.fail(self._death)
-        self._turns.wake_all()
 
     def _after_fork(self) -> None:
         """In a forked child."""

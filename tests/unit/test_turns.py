@@ -25,7 +25,8 @@ class Source:
     """Where answers come from, in any order; it checks that one thread at a time asks."""
 
     def __init__(self) -> None:
-        self.turns = Turns(self.read)
+        self.turns = Turns(self.read, none_follow=lambda: self.ends.append(len(self.turns.woken)))
+        self.ends: list[int] = []
         self.coming: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self.readers: set[int] = set()
         self._busy = threading.Lock()
@@ -44,7 +45,6 @@ class Source:
         finally:
             self._busy.release()
         answer.ready = True
-        self.turns.arrived(answer)
         return True
 
 
@@ -123,7 +123,6 @@ def test_everybody_can_be_woken_at_once(source: Source) -> None:
         def __setattr__(self, name: str, value: object) -> None:
             for answer in answers:
                 answer.ready = True
-            source.turns.wake_all()
 
     def end() -> None:
         parked(source, 7)
@@ -174,3 +173,6 @@ def test_threads_that_wait_all_the_time_get_every_answer(source: Source) -> None
             asked.put(None)
             answering.result(_LONG)
     assert len(source.readers) > 1
+    assert not source.turns.woken
+    assert not source.turns._parked
+    assert source.ends
