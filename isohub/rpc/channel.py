@@ -7,8 +7,6 @@ its answers do, so there is nothing else to watch.
 from __future__ import annotations
 
 import os
-import sys
-import threading
 import time
 import weakref
 from collections.abc import Callable, MutableSequence, Sequence
@@ -17,7 +15,7 @@ from pathlib import Path
 from types import EllipsisType
 from typing import Any, NoReturn
 
-from isohub.errors import CallTimeout, IsohubError, ProtocolError, StaleObject, UnsupportedValue
+from isohub.errors import CallTimeout, IsohubError, ProtocolError, UnsupportedValue
 from isohub.rpc.arrivals import Arrivals
 from isohub.rpc.calls import Call, Calls, Stream
 from isohub.rpc.cancels import Cancels, WorkerProcess
@@ -25,11 +23,13 @@ from isohub.rpc.futures import Futures, RemoteFuture
 from isohub.rpc.link import Link
 from isohub.rpc.proxy import Proxies, RemoteObject
 from isohub.rpc.raised import remote_error
+from isohub.rpc.refusals import Refusals
 from isohub.rpc.releases import Releases
+from isohub.rpc.requests import Requests
 from isohub.rpc.turns import Turns
 from isohub_worker import messages
 from isohub_worker.arena import Inlet, Outlet
-from isohub_worker.codec import CannotEncode, Decoder, Encoder
+from isohub_worker.codec import Decoder, Encoder
 from isohub_worker.faults import Fault
 from isohub_worker.messages import Unavailable, WireError
 
@@ -41,8 +41,6 @@ _UNAVAILABLE = f"{Unavailable.__module__}.{Unavailable.__qualname__}"
 _DRAIN = 0.05
 # Whoever sends calls and never waits looks for their answers as often as this, so that they do not pile up.
 _LOOK_EVERY = 64
-# A worker has enough to do with this many calls for each thread.
-_AHEAD = 16
 
 
 class Channel:
@@ -82,12 +80,12 @@ class Channel:
         self._tail = tail
         self.timeout = timeout
         self._worker = worker
-        self._enough = _AHEAD * threads
         self._tally = [0, 0] if tally is None else tally
-        self._turns = Turns(self._read, none_follow=self._flush_if_due)
+        self._turns = Turns(self._read, none_follow=lambda: self._requests.flush_if_due())
         self._calls = Calls()
+        self.refusals = Refusals(name, log, none_open=lambda: self._calls.none_open)
         self._cancels = Cancels(worker, grace, oldest=self._calls.oldest, is_open=self._is_open)
-        self._releases = Releases(self._flush)
+        self._releases = Releases(lambda: self._requests.flush())
         self._proxies = Proxies(self, self._releases)
         self._outlet: Outlet | None = None
         self._inlet: Inlet | None = None
@@ -95,7 +93,16 @@ class Channel:
             to_worker, from_worker, size = arena
             self._outlet = Outlet(os.dup(to_worker), size)
             self._inlet = Inlet(os.dup(from_worker), size, on_dead=self._releases.add_block)
-        self._encoder = Encoder(self._proxies.reference, self._outlet, self._inlet)
+        self._requests = Requests(
+            name,
+            self._link,
+            Encoder(self._proxies.reference, self._outlet, self._inlet),
+            self._calls,
+            self._turns,
+            self._cancels,
+            self._releases,
+            threads,
+        )
         self._arrivals = Arrivals(
             name,
             Decoder(self._proxies.resolve, place=False, inlet=self._inlet),
@@ -105,13 +112,7 @@ class Channel:
             kill=worker.kill,
         )
         self._futures = Futures(self)
-        # The word on why nothing works any more; set once, by the first that knows.
-        self._death: Callable[[], IsohubError] | None = None
-        # The word on why nothing is asked any more, while what was asked may still be answered; and who decides on it.
-        self._refusal: Callable[[], IsohubError] | None = None
-        self._refusing = threading.RLock()
         self._buried = False
-        self._forked = False
         # Makes an object anew in another worker when this one has died, if it can.
         self.revive: Callable[[Any], None] | None = None
         _channels.add(self)
@@ -167,7 +168,7 @@ class Channel:
             ForeignObject: an argument belongs to another worker.
             ProtocolError: the worker answered nonsense, and was ended.
         """
-        if self._death is not None and (heir := self.heir(target)) is not None:
+        if self.refusals.death is not None and (heir := self.heir(target)) is not None:
             return heir.call(op, target, args, kwargs, timeout)
         if timeout is ...:
             timeout = self.timeout
@@ -199,7 +200,7 @@ class Channel:
         timeout: float | EllipsisType | None = ...,
     ) -> Future[Any]:
         """Like `call`, but answers at once, with a future; what cannot be sent still raises here."""
-        if self._death is not None and (heir := self.heir(target)) is not None:
+        if self.refusals.death is not None and (heir := self.heir(target)) is not None:
             return heir.submit(op, target, args, kwargs, timeout)
         call = self.send_call(op, target, args, kwargs, timeout)
         deadline = None if call.timeout is None else time.monotonic() + call.timeout
@@ -255,10 +256,10 @@ class Channel:
 
     def read_ahead(self, target: RemoteObject) -> None:
         """From now on `next_item` reads the items of the iterator `target` from a stream, which ends with the proxy."""
-        if self._death is not None and (heir := self.heir(target)) is not None:
+        if self.refusals.death is not None and (heir := self.heir(target)) is not None:
             heir.read_ahead(target)
             return
-        self.require_alive()
+        self.refusals.require_alive()
         self._proxies.open_stream(target, self._open_stream)
 
     def _open_stream(self, target: RemoteObject) -> Stream:
@@ -273,7 +274,7 @@ class Channel:
             StopIteration: there is none.
             RemoteError: the iterator over there raised. Otherwise as `call`.
         """
-        if self._forked or self._turns.mine or self._link.sending:
+        if self.refusals.forked or self._turns.mine or self._link.sending:
             self._refuse()
         while True:
             deadline = None if self.timeout is None else time.monotonic() + self.timeout
@@ -286,8 +287,8 @@ class Channel:
                     break
                 continue  # another thread took the item that this one was woken for
             more = stream.more()
-            if more and self._death is None:
-                self._send([messages.MORE, stream.number, more])
+            if more and self.refusals.death is None:
+                self._requests.tell([messages.MORE, stream.number, more])
             return item
         if stream.fault is not None:
             fault, stream.fault = stream.fault, None
@@ -304,15 +305,11 @@ class Channel:
         lent: list[int] | None = None,
     ) -> None:
         try:
-            if self._turns.mine or self._link.sending or (self._refusal is not None and self._refused()):
+            if self._turns.mine or self._link.sending or self.refusals.decided:
                 self._refuse()
             # Packed here, a target skips the codec's search for what it might be.
             reference = None if target is None else self._proxies.own_reference(target)
-            message = [messages.REQUEST, number, op, reference, [*args], kwargs or {}, _grad_mode()]
-            try:
-                self._send(message, lent)
-            except CannotEncode as error:
-                raise self._unsupported(error, op, args, kwargs or {}) from None
+            self._requests.ask(number, op, reference, args, kwargs or {}, lent)
             # Numbers count up for calls and down for streams. Threads may come here in another order.
             if number > self._tally[0]:
                 self._tally[0] = number
@@ -329,7 +326,7 @@ class Channel:
     @property
     def ended(self) -> bool:
         """Whether no call can succeed any more."""
-        return self._death is not None
+        return self.refusals.death is not None
 
     def heir(self, target: RemoteObject | None) -> Channel | None:
         """The channel of the worker that has `target` now that this one's has ended; None if none has. It may take a start.
@@ -337,7 +334,7 @@ class Channel:
         Raises:
             WorkerDied: the other worker ended while it started. Otherwise as its start.
         """
-        if target is None or self._forked:
+        if target is None or self.refusals.forked:
             return None
         if self.revive is not None and target._isohub_channel is self:
             self.revive(target)
@@ -347,48 +344,16 @@ class Channel:
         """Have `proxy`, of a worker that has ended, stand for the object `new` of this one."""
         self._proxies.replace(proxy, new)
 
-    def require_alive(self) -> None:
-        """Raise StaleObject if no call can succeed any more."""
-        with self._refusing:
-            refusal = self._refusal
-        if refusal is None:
-            return
-        error = refusal()
-        if isinstance(error, StaleObject):
-            raise error
-        raise StaleObject(
-            f"the worker of {self.name} has ended, and this object with it: {error.message}",
-            log=self._log,
-            hint="load it again",
-        )
-
     def _refuse(self) -> NoReturn:
         """Raise, since nothing can be asked: not any more, or not by this thread.
 
         A finalizer may run in the middle of taking in an answer, or of sending, and then it cannot wait for another answer. And
         what a worker sends may be made so that handling it asks the worker something.
         """
-        self.require_alive()
+        self.refusals.require_alive()
         raise IsohubError(
             f"a finalizer used an object of {self.name} while this thread was busy with its worker",
             hint="let another thread do it, or do it before the last reference is gone",
-        )
-
-    def _unsupported(
-        self, error: CannotEncode, op: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> UnsupportedValue:
-        """Say which argument it was."""
-        where = ""
-        first = 1 if op == "call" else 0  # the others have a name before the caller's arguments
-        for label, value in [*((f"argument {i}", arg) for i, arg in enumerate(args, first)), *kwargs.items()]:
-            try:
-                self._encoder.encode(value)
-            except CannotEncode:
-                where = f" ({label})"
-                break
-        return UnsupportedValue(
-            f"cannot send this to {self.name}: {error}{where}",
-            hint="pass plain values, arrays, tensors or objects of the same worker; functions stay where they are",
         )
 
     def error(self, fault: Any) -> BaseException:
@@ -398,46 +363,6 @@ class Channel:
                 return UnsupportedValue(f"the worker of {self.name} cannot take this: {fault.message}")
             return remote_error(fault, self._log, self._tail)
         return fault  # type: ignore[no-any-return]
-
-    # ---- sending
-
-    def _send(self, message: list[Any], lent: list[int] | None = None) -> None:
-        # Before the notes are taken, which would be lost if it cannot be sent.
-        parts = self._encoder.encode(message, lent)
-        news: tuple[list[Any], ...] = ()
-        if self._releases.notes:
-            # What the message names cannot be among what was dropped by now.
-            news = (self._encoder.encode(self._take_releases()),)
-        if (self._turns.woken or len(self._calls.open) > self._enough) and len(parts) == 1 and not news:
-            self._link.hold(parts)
-            # If nobody reads an answer before that.
-            self._releases.request()
-            self._flush_if_due()
-        else:
-            self._link.send(*news, parts)
-
-    def _flush_if_due(self) -> None:
-        """Send what is held, unless other threads are about to add to it, or the worker could not begin it yet."""
-        held = len(self._link.held)
-        if not held or self._turns.woken:
-            return
-        if held >= self._enough or len(self._calls.open) - held < self._enough:
-            self._link.flush()
-
-    def _flush(self) -> None:
-        """Send what waits for other messages to go along, if none came."""
-        if self._death is not None:
-            return
-        if self._releases.notes:
-            self._link.send(self._encoder.encode(self._take_releases()))
-        self._link.flush()
-
-    def _take_releases(self) -> list[Any]:
-        objects, streams, blocks = self._releases.take()
-        for stream in streams:
-            if self._calls.close_stream(stream):
-                self._cancels.stop(stream)
-        return [messages.RELEASE, objects, streams, blocks]
 
     # ---- waiting
 
@@ -456,11 +381,11 @@ class Channel:
 
     def _read(self, deadline: float | None) -> bool:
         """Take in one message, or the death of the worker; False if the deadline came first."""
-        if self._death is not None:
+        if self.refusals.death is not None:
             self._bury()
             return True
         if self._link.held:
-            self._flush_if_due()
+            self._requests.flush_if_due()
         return self._link.receive(deadline, self._arrivals.take)
 
     # ---- beginning and end
@@ -476,26 +401,6 @@ class Channel:
             # Answers to calls that were given up are read by nobody, as long as nobody calls.
             self._turns.wait(_End(self), time.monotonic())
         return self._calls.none_open
-
-    def retire(self, error: Callable[[], IsohubError]) -> bool:
-        """From now on refuse with `error` whatever is asked, if nothing is open; False if something is, and nothing has changed.
-
-        Whoever asks at the same moment has either been noted by now, and so something is open, or finds the refusal and waits for
-        what comes of it.
-        """
-        with self._refusing:
-            if self._refusal is not None:
-                return False
-            self._refusal = error
-            if not self._calls.none_open:
-                self._refusal = None
-                return False
-            return True
-
-    def _refused(self) -> bool:
-        """Whether it has been decided that nothing is asked any more."""
-        with self._refusing:
-            return self._refusal is not None
 
     def wait_for_hello(self, seconds: float) -> None:
         """Wait until the worker has introduced itself and is connected both ways.
@@ -519,13 +424,13 @@ class Channel:
             return False
 
         with self._turns:
-            if self._death is None and not self._link.receive(time.monotonic() + seconds, take):
+            if self.refusals.death is None and not self._link.receive(time.monotonic() + seconds, take):
                 raise CallTimeout(
                     f"the worker of {self.name} did not start within {seconds:g} s", log=self._log
                 )
-            if self._death is not None:
+            if self.refusals.death is not None:
                 self._bury()
-                raise self._death()
+                raise self.refusals.death()
             try:
                 protocol, key = self._arrivals.take_hello(arrived)
             except WireError as error:
@@ -550,9 +455,7 @@ class Channel:
                     f"the worker of {self.name} broke the protocol and was ended: {violation}", log=self._log
                 )
 
-        with self._refusing:
-            self._death = error
-            self._refusal = self._refusal or error
+        self.refusals.die(error)
         self._arrivals.over = True
         self._link.end()
         with self._turns:
@@ -566,20 +469,11 @@ class Channel:
         """Take in what the worker still said, then fail the rest. Called by whoever reads."""
         if self._buried:
             return
-        assert self._death is not None
+        assert self.refusals.death is not None
         while self._link.receive(time.monotonic() + _DRAIN, self._arrivals.take):
             pass
         self._buried = True
-        self._calls.fail(self._death)
-
-    def _after_fork(self) -> None:
-        """In a forked child."""
-        self._forked = True
-        self._refusing = threading.RLock()
-        self._refusal = self._death = lambda: StaleObject(
-            f"this process is a fork of the one that loaded {self.name}; the worker serves only that one",
-            hint="load it in this process",
-        )
+        self._calls.fail(self.refusals.death)
 
 
 class _End:
@@ -598,17 +492,8 @@ _channels: weakref.WeakSet[Channel] = weakref.WeakSet()
 
 def _after_fork_in_child() -> None:
     for channel in _channels:
-        channel._after_fork()
+        channel.refusals.after_fork()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-def _grad_mode() -> int:
-    torch = sys.modules.get("torch")
-    if torch is None or not hasattr(torch, "is_grad_enabled") or torch.is_grad_enabled():
-        return messages.GRAD
-    if torch.is_inference_mode_enabled():
-        return messages.INFERENCE
-    return messages.NO_GRAD

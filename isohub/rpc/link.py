@@ -42,6 +42,7 @@ class Link:
 
     Attributes:
         held: messages that wait for others to go along.
+        over: whether nothing is sent any more.
     """
 
     def __init__(self) -> None:
@@ -61,7 +62,7 @@ class Link:
         self._sending = threading.Lock()
         self._senders: set[int] = set()  # threads that have the lock or are about to take it, as in ``turns``
         self.held: deque[Sequence[Any]] = deque()
-        self._over = False
+        self.over = False
 
     def admit(self, folder: Path, pid: int) -> tuple[str, str]:
         """Let the process `pid` connect, before anything is sent or received.
@@ -124,7 +125,7 @@ class Link:
         return [self.held.popleft() for _ in range(len(self.held))]
 
     def _transmit(self, frames: Sequence[Any]) -> None:
-        while not self._over and frames:
+        while not self.over and frames:
             try:
                 if len(frames) == 1:
                     self._send(frames[0], zmq.NOBLOCK)
@@ -181,7 +182,7 @@ class Link:
 
     def end(self) -> None:
         """The worker is gone: nothing is sent any more, and whoever waits for a message gets an empty one."""
-        self._over = True
+        self.over = True
         self._send_to_inbox(b"")
 
     def _wake(self) -> None:

@@ -307,7 +307,7 @@ class Proxies:
     def own_reference(self, value: RemoteObject) -> ExtType:
         """Like `reference`, for what is known to be a remote object."""
         if value._isohub_channel is not self._channel:
-            value._isohub_channel.require_alive()
+            value._isohub_channel.refusals.require_alive()
             raise ForeignObject(
                 f"{_label(value)} was given to the worker of {self._channel.name}",
                 hint="an object can only be used in its own worker; pass its values instead",

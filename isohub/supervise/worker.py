@@ -245,7 +245,9 @@ class Worker:
 
     def _look_at_use(self, idleness: Idleness, now: float) -> None:
         busy = not self.channel.is_idle()
-        if idleness.look(now, asked=self.channel.asked, busy=busy) and self.channel.retire(self._idle_error):
+        if idleness.look(now, asked=self.channel.asked, busy=busy) and self.channel.refusals.retire(
+            self._idle_error
+        ):
             self._retired = True
             self._on(Event.CLOSE)
             threading.Thread(

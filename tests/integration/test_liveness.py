@@ -188,7 +188,7 @@ def test_whoever_calls_while_a_worker_retires_is_served_or_told(
 
         callers = [pool.submit(call) for _ in range(3)]
         until(lambda: len(answers) > 10)
-        until(lambda: channel.retire(lambda: StaleObject("it retired")))
+        until(lambda: channel.refusals.retire(lambda: StaleObject("it retired")))
         for caller in callers:
             caller.result(30)
         assert channel.is_idle()

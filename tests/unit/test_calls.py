@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from isohub.errors import ForeignObject, StaleObject
 from isohub.rpc.calls import Call, Calls, Stream
 from isohub.rpc.proxy import Proxies, RemoteMethod, RemoteObject
+from isohub.rpc.refusals import Refusals
 from isohub.rpc.releases import Releases
 from isohub_worker import messages
 from isohub_worker.codec import CannotEncode, Decoder, Encoder
@@ -242,11 +244,7 @@ class Pair:
         self.worker_decoder = Decoder(self.table.resolve, place=True)
         self.host_encoder = Encoder(self.proxies.reference)
         self.host_decoder = Decoder(self.proxies.resolve, place=False)
-        self.alive = True
-
-    def require_alive(self) -> None:
-        if not self.alive:
-            raise StaleObject("it has ended")
+        self.refusals = Refusals("a worker", Path("log"), none_open=lambda: True)
 
     def send(self, value: Any) -> None:
         """The worker answers `value`; it is on its way from now on."""
@@ -472,7 +470,7 @@ def test_an_object_of_another_worker_is_refused(pair: Pair) -> None:
     for value in (foreign, [foreign], {"key": (foreign,)}):
         with pytest.raises(ForeignObject, match=r"remote .*Thing of test was given to the worker of test"):
             pair.ask(value)
-    foreign._isohub_channel.alive = False
+    foreign._isohub_channel.refusals.die(lambda: StaleObject("it has ended"))
     with pytest.raises(StaleObject):
         pair.ask(foreign)
 
