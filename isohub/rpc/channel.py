@@ -21,7 +21,8 @@ from isohub.rpc.calls import Call, Calls, Stream
 from isohub.rpc.cancels import Cancels, WorkerProcess
 from isohub.rpc.futures import Futures, RemoteFuture
 from isohub.rpc.link import Link
-from isohub.rpc.proxy import Proxies, RemoteObject
+from isohub.rpc.proxies import Proxies
+from isohub.rpc.proxy import RemoteObject
 from isohub.rpc.raised import remote_error
 from isohub.rpc.refusals import Refusals
 from isohub.rpc.releases import Releases

@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import copy
 import inspect
-import threading
-import weakref
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import msgpack
 from msgpack import ExtType
 
 from isohub.errors import ForeignObject, HubClosed, StaleObject, UnsupportedValue, WorkerDied
 from isohub.rpc.limited import Limited
-from isohub.rpc.releases import Releases
+from isohub.rpc.shown import read_doc, read_signature
 from isohub_worker.faults import builtin_base, plain_args
-from isohub_worker.forms import METHOD, NUMBER, OBJECT, REFERENCE
+from isohub_worker.forms import METHOD, NUMBER
 from isohub_worker.messages import WireError
 from isohub_worker.specials import CALL, SPECIALS
 
@@ -30,7 +26,7 @@ if TYPE_CHECKING:
     from isohub.rpc.calls import Stream
     from isohub.rpc.channel import Channel
 
-__all__ = ["Proxies", "RemoteMethod", "RemoteObject", "RemoteType", "question", "submit"]
+__all__ = ["RemoteMethod", "RemoteObject", "RemoteType", "label_of", "question", "set_slot", "submit"]
 
 # Looked up by libraries that would like to know how to treat an object. A proxy is none of what they mean, and says so
 # without asking the worker.
@@ -75,7 +71,7 @@ class RemoteObject:
         self._isohub_channel.call("setattr", self, (name, value))
         if name in self._isohub_type.methods:
             # Over there it hides the method now, so here it must be asked for.
-            _set(self, "_isohub_type", self._isohub_type.without(name))
+            set_slot(self, "_isohub_type", self._isohub_type.without(name))
 
     def __delattr__(self, name: str) -> None:
         self._isohub_channel.call("delattr", self, (name,))
@@ -93,14 +89,14 @@ class RemoteObject:
         return str(self._isohub_channel.call("format", self, (spec,)))
 
     def __copy__(self) -> NoReturn:
-        raise UnsupportedValue(f"{_label(self)} cannot be copied", hint="make another one in the worker")
+        raise UnsupportedValue(f"{label_of(self)} cannot be copied", hint="make another one in the worker")
 
     def __deepcopy__(self, memo: object) -> NoReturn:
         self.__copy__()
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise UnsupportedValue(
-            f"{_label(self)} cannot be pickled", hint="it lives in its worker and dies with it"
+            f"{label_of(self)} cannot be pickled", hint="it lives in its worker and dies with it"
         )
 
     def _text(self, op: str) -> str:
@@ -108,7 +104,7 @@ class RemoteObject:
             return str(self._isohub_channel.call(op, self))
         except (HubClosed, StaleObject, WorkerDied):
             # Asked for by debuggers and error messages, which must not fail on it.
-            return f"<stale {_label(self)}>"
+            return f"<stale {label_of(self)}>"
 
 
 class RemoteMethod(RemoteObject):
@@ -122,9 +118,9 @@ class RemoteMethod(RemoteObject):
     @classmethod
     def _make(cls, owner: RemoteObject, name: str) -> RemoteMethod:
         self = object.__new__(cls)
-        _set(self, "_isohub_type", _METHOD_TYPE)
-        _set(self, "_isohub_owner", owner)
-        _set(self, "_isohub_method", name)
+        set_slot(self, "_isohub_type", _METHOD_TYPE)
+        set_slot(self, "_isohub_owner", owner)
+        set_slot(self, "_isohub_method", name)
         return self
 
     @property
@@ -138,11 +134,11 @@ class RemoteMethod(RemoteObject):
 
     @property
     def __doc__(self) -> str | None:  # type: ignore[override]
-        return _doc(self)
+        return read_doc(self)
 
     @property
     def __signature__(self) -> inspect.Signature | None:
-        return _signature(self)
+        return read_signature(self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._isohub_channel.call("method", self._isohub_owner, (self._isohub_method, *args), kwargs)
@@ -213,124 +209,14 @@ class RemoteType:
         return other
 
 
-class Proxies:
-    """The remote objects of one channel, each there once.
-
-    Args:
-        channel: whose objects they are.
-        releases: where the death of a proxy is noted.
-    """
-
-    def __init__(self, channel: Channel, releases: Releases) -> None:
-        self._channel = channel
-        self._releases = releases
-        self._types: dict[int, RemoteType] = {}
-        self._known: dict[int, _Reference] = {}  # changed by `resolve` alone, which one thread at a time runs
-        self._dead: deque[_Reference] = deque()
-        self._opening = threading.RLock()
-
-    def resolve(self, code: int, payload: bytes) -> RemoteObject:
-        """The proxy that the worker's reference stands for.
-
-        Raises:
-            WireError: it is not a reference.
-        """
-        if code != OBJECT:
-            raise WireError(f"a worker does not send extension {code}")
-        self._forget_dead()
-        number, type_number = REFERENCE.unpack_from(payload)
-        if len(payload) > REFERENCE.size:
-            self._types[type_number] = RemoteType(msgpack.unpackb(payload[REFERENCE.size :]))
-        remote_type = self._types.get(type_number)
-        if remote_type is None:
-            raise WireError(f"type {type_number} was never described")
-        known = self._known.get(number)
-        proxy = None if known is None else known()
-        if proxy is None:
-            proxy = object.__new__(remote_type.proxy_class)
-            _set(proxy, "_isohub_channel", self._channel)
-            _set(proxy, "_isohub_number", number)
-            _set(proxy, "_isohub_reference", ExtType(OBJECT, NUMBER.pack(number)))
-            _set(proxy, "_isohub_stream", None)
-            known = self._known[number] = _Reference(proxy, self._note_death)
-            known.number, known.count, known.stream = number, 0, None
-        assert known is not None
-        _set(proxy, "_isohub_type", remote_type)
-        known.count += 1
-        return proxy
-
-    def replace(self, proxy: RemoteObject, new: RemoteObject) -> None:
-        """Have `proxy`, of a worker that is gone, stand for what `new` stands for, which nobody else knows yet."""
-        former = self._known[new._isohub_number]
-        known = self._known[former.number] = _Reference(proxy, self._note_death)
-        known.number, known.count, known.stream = former.number, former.count, former.stream
-        _set(proxy, "__class__", type(new))
-        # The channel last: whoever sees the new one must see the rest.
-        for name in (
-            "_isohub_type",
-            "_isohub_number",
-            "_isohub_reference",
-            "_isohub_stream",
-            "_isohub_channel",
-        ):
-            _set(proxy, name, getattr(new, name))
-
-    def _note_death(self, reference: _Reference) -> None:
-        # Runs wherever the garbage collector is.
-        self._dead.append(reference)
-        self._releases.add_object(reference.number, reference.count, reference.stream)
-
-    def _forget_dead(self) -> None:
-        while self._dead:
-            reference = self._dead.popleft()
-            # A new proxy for the same object may have taken its place already.
-            if self._known.get(reference.number) is reference:
-                del self._known[reference.number]
-
-    def open_stream(self, iterator: RemoteObject, open: Callable[[RemoteObject], Stream]) -> None:
-        """Have a stream read ahead of `iterator`, if there is none yet; it ends with the proxy."""
-        with self._opening:
-            if iterator._isohub_stream is None:
-                stream = open(iterator)
-                self._known[iterator._isohub_number].stream = stream.number
-                _set(iterator, "_isohub_stream", stream)
-
-    def reference(self, value: object) -> ExtType | None:
-        """The extension that stands for `value`, if it is a remote object; None if it is not.
-
-        Raises:
-            ForeignObject: it belongs to another worker.
-            StaleObject: it belongs to a worker that has ended.
-        """
-        return self.own_reference(value) if isinstance(value, RemoteObject) else None
-
-    def own_reference(self, value: RemoteObject) -> ExtType:
-        """Like `reference`, for what is known to be a remote object."""
-        if value._isohub_channel is not self._channel:
-            value._isohub_channel.refusals.require_alive()
-            raise ForeignObject(
-                f"{_label(value)} was given to the worker of {self._channel.name}",
-                hint="an object can only be used in its own worker; pass its values instead",
-            )
-        return value._isohub_reference
+set_slot = object.__setattr__
+"""Sets what isohub keeps of a remote object here, where an assignment is one over there."""
 
 
-class _Reference(weakref.ref[RemoteObject]):
-    """A weak reference that knows which object it was, how often that has arrived, and the stream that reads ahead of it."""
-
-    __slots__ = ("count", "number", "stream")
-
-    count: int
-    number: int
-    stream: int | None
-
-
-_set = object.__setattr__
-
-
-def _label(proxy: RemoteObject) -> str:
+def label_of(proxy: RemoteObject) -> str:
+    """What a remote object is called in messages."""
     if isinstance(proxy, RemoteMethod):
-        return f"the method {proxy._isohub_method!r} of {_label(proxy._isohub_owner)}"
+        return f"the method {proxy._isohub_method!r} of {label_of(proxy._isohub_owner)}"
     return f"remote {proxy._isohub_type.name} of {proxy._isohub_channel.name}"
 
 
@@ -342,7 +228,7 @@ def _proxy_class(name: str, specials: frozenset[str]) -> type[RemoteObject]:
     namespace: dict[str, Any] = {
         "__slots__": (),
         "__module__": "isohub.remote",
-        "__doc__": property(_doc),
+        "__doc__": property(read_doc),
         "__hash__": object.__hash__,
     }
     for special in specials - {"!__hash__"}:
@@ -350,7 +236,7 @@ def _proxy_class(name: str, specials: frozenset[str]) -> type[RemoteObject]:
             raise WireError(f"unknown special method {special!r:.40}")
         namespace[special] = _OWN_SPECIALS.get(special) or _special(special)
     if CALL in specials:
-        namespace["__signature__"] = property(_signature)
+        namespace["__signature__"] = property(read_signature)
     if "!__hash__" in specials:
         namespace["__hash__"] = None
     return type(name.rpartition(".")[2], (RemoteObject,), namespace)
@@ -408,43 +294,6 @@ _OWN_SPECIALS: dict[str, Callable[..., Any]] = {
     "__exit__": _exit,
     **{name: _comparison(name) for name in ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__")},
 }
-
-
-def _doc(self: RemoteObject) -> str | None:
-    doc = self._isohub_channel.call("doc", self)
-    return doc if isinstance(doc, str) else None
-
-
-class _Shown:
-    """What a signature shows of a default or an annotation that stays over there."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def __repr__(self) -> str:
-        return self._text
-
-
-def _signature(self: RemoteObject) -> inspect.Signature | None:
-    answer = self._isohub_channel.call("signature", self)
-    if answer is None:
-        return None
-    rows, returned = answer
-    empty = inspect.Signature.empty
-    parameters = []
-    for name, kind, default, annotation in rows:
-        shown = empty if not default else default[0] if len(default) == 1 else _Shown(str(default[1]))
-        parameters.append(
-            inspect.Parameter(
-                name,
-                inspect._ParameterKind(kind),
-                default=shown,
-                annotation=empty if annotation is None else _Shown(str(annotation)),
-            )
-        )
-    return inspect.Signature(
-        parameters, return_annotation=empty if returned is None else _Shown(str(returned))
-    )
 
 
 _METHOD_TYPE = RemoteType(["method", [], []])

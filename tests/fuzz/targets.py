@@ -129,7 +129,7 @@ class HostDecoder(_Decode):
     name = "fuzz"  # as a channel has one
 
     def renew(self) -> None:
-        from isohub.rpc.proxy import Proxies
+        from isohub.rpc.proxies import Proxies
 
         releases = _silent_releases()
         self.decoder = Decoder(Proxies(self, releases).resolve, place=False, inlet=_arena()[1])  # type: ignore[arg-type]

@@ -12,7 +12,8 @@ import pytest
 
 from isohub.errors import ForeignObject, StaleObject
 from isohub.rpc.calls import Call, Calls, Stream
-from isohub.rpc.proxy import Proxies, RemoteMethod, RemoteObject
+from isohub.rpc.proxies import Proxies
+from isohub.rpc.proxy import RemoteMethod, RemoteObject
 from isohub.rpc.refusals import Refusals
 from isohub.rpc.releases import Releases
 from isohub_worker import messages
