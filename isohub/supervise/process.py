@@ -92,11 +92,11 @@ class Process:
                 return int(_CREDENTIALS.unpack(data)[0])
         return None
 
-    def tell(self, endpoints: Mapping[str, str]) -> None:
-        """Say where it is to connect, once it has introduced itself."""
+    def tell(self, record: Mapping[str, str | float]) -> None:
+        """Say where it is to connect and how often to give a sign of life, once it has introduced itself."""
         with self._lock:
             try:
-                self.control.sendall(json.dumps(endpoints).encode() + b"\n")
+                self.control.sendall(json.dumps(record).encode() + b"\n")
             except OSError:
                 pass  # it has ended, or is told to go already
 

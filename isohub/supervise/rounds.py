@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 from isohub.supervise.memory import oom_kills
 
-__all__ = ["oom_killed_lately", "start_looking", "stop_looking"]
+__all__ = ["SECONDS", "oom_killed_lately", "start_looking", "stop_looking"]
 
-_SECONDS = 1.0
+SECONDS = 1.0
 # What happened before so many rounds is no explanation for what happens now.
 _LATELY = 3
 
@@ -42,7 +42,7 @@ class _Rounds:
 
     def _run(self) -> None:
         while True:
-            time.sleep(_SECONDS)
+            time.sleep(SECONDS)
             with self._lock:
                 looks = [*self._looks]
                 if not looks:
@@ -55,7 +55,7 @@ class _Rounds:
 
 
 def start_looking(look: Callable[[float], None]) -> None:
-    """Call `look` with the time once a second from now on; it must neither wait nor raise."""
+    """Call `look` with the time, once a round from now on; it must neither wait nor raise."""
     _rounds.start(look)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from isohub.errors import HubClosed, IsohubError, StaleObject, WorkerDied
 from isohub.sandbox import Sandbox
 from isohub.sizes import size_text
+from isohub.supervise import rounds
 from isohub.supervise.ends import how_it_ended, what_it_may_mean
 from isohub.supervise.idleness import Idleness
 from isohub.supervise.launch import PACKAGE, anonymous_file
@@ -23,7 +24,6 @@ from isohub.supervise.logs import last_lines, new_log
 from isohub.supervise.memory import excess
 from isohub.supervise.process import Process
 from isohub.supervise.register import Entry
-from isohub.supervise.rounds import oom_killed_lately, start_looking, stop_looking
 from isohub.supervise.run_folder import require_private
 from isohub.supervise.zygotes import Lease, Origin
 
@@ -35,7 +35,7 @@ _LONG_IMPORT_SECONDS = 0.2
 _HELLO_SECONDS = 120
 # A worker that is asked to go gets this long for what its repository does at exit; then it is killed.
 _CLOSE_SECONDS = 3.0
-# After so many rounds without a sign of life, of which a worker gives one a second, it is suspect.
+# After so many rounds without a sign of life, of which a worker gives one in each, it is suspect.
 _SILENT_ROUNDS = 5
 
 
@@ -216,7 +216,7 @@ class Worker:
         with self._noting:
             self._entry.note(self._lifecycle.on(event))
 
-    # ---- once a second
+    # ---- once a round
 
     def _look(self, now: float) -> None:
         if self._lifecycle.state not in (State.SERVING, State.SUSPECT):
@@ -274,14 +274,14 @@ class Worker:
                 self._entry.start(self.name, importer, self._gpus, self.log)
             self._lease.launch(boot, arenas)
             self._meet()
-            start_looking(self._look)
+            rounds.start_looking(self._look)
         finally:
             for fd in (log, *arenas):
                 os.close(fd)
             self._launched.set()
         self.returncode = self._process.wait()
-        self._oom_killed = oom_killed_lately()
-        stop_looking(self._look)
+        self._oom_killed = rounds.oom_killed_lately()
+        rounds.stop_looking(self._look)
         self._entry.remove()
         self._lifecycle.on(Event.EXIT)
         self.channel.die(self._obituary)
@@ -294,7 +294,7 @@ class Worker:
             if pid is not None:
                 requests, replies = self.channel.admit(self._folder, pid)
                 self._entry.start(self.name, pid, self._gpus, self.log)
-                self._process.tell({"requests": requests, "replies": replies})
+                self._process.tell({"requests": requests, "replies": replies, "beat": rounds.SECONDS})
         except OSError as error:
             self._process.error = error
             self._process.kill()

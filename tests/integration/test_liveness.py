@@ -17,11 +17,17 @@ import pytest
 import isohub
 from isohub.cli.main import main
 from isohub.errors import CallTimeout, StaleObject
-from isohub.supervise import register
+from isohub.supervise import register, rounds
 from isohub.supervise.worker import Worker
 from tests.workers import HUBCONFS, PYTHONS, WIRE, Remote, environment, exists, start, until
 
 HUNGRY = HUBCONFS / "hungry"
+
+
+@pytest.fixture(autouse=True)
+def fast_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five a second; the workers that start meanwhile give their signs of life as often."""
+    monkeypatch.setattr(rounds, "SECONDS", 0.2)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +46,7 @@ def state(worker: Worker, *, all: bool = False) -> str:
     return found
 
 
-def rounds(seconds: float) -> None:
+def wait(seconds: float) -> None:
     """Let the rounds be made that fit into this time: what must not happen in them is all that can be waited for."""
     time.sleep(seconds)
 
@@ -63,11 +69,11 @@ def test_a_worker_that_is_stopped_is_suspect_and_recovers(remote: Remote) -> Non
 
 def test_native_code_that_keeps_the_interpreter_is_suspect_and_is_let_do(remote: Remote) -> None:
     seen = set()
-    future = remote.worker.channel.submit("load", None, ("hold_the_lock", 8))
+    future = remote.worker.channel.submit("load", None, ("hold_the_lock", 3))
     while not future.done():
         seen.add(state(remote.worker))
-        time.sleep(0.1)
-    assert future.result() == 8
+        time.sleep(0.02)
+    assert future.result() == 3
     assert seen == {"serving", "suspect"}
     until(lambda: state(remote.worker) == "serving")
 
@@ -75,7 +81,7 @@ def test_native_code_that_keeps_the_interpreter_is_suspect_and_is_let_do(remote:
 def test_a_worker_that_is_idle_or_at_work_is_not_suspect(python: Path, tmp_path: Path) -> None:
     with start(python, "misbehaving", tmp_path) as idle, start(python, "misbehaving", tmp_path) as busy:
         future = busy.worker.channel.submit("load", None, ("hang",))
-        rounds(7.5)
+        wait(2)
         assert (state(idle.worker), state(busy.worker)) == ("serving", "serving")
         assert not future.done()
 
@@ -117,7 +123,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def hub(home: Path) -> Iterator[isohub.Hub]:
-    with isohub.Hub(home=home, idle_timeout=1.5) as hub:
+    with isohub.Hub(home=home, idle_timeout=0.5) as hub:
         yield hub
 
 
@@ -127,9 +133,9 @@ def test_a_worker_that_is_not_called_ends_and_the_next_load_starts_another(hub: 
     assert not hub.plan_prune().removed, "a worker uses the environment"
     began = time.monotonic()
     until(lambda: not isohub.workers())
-    assert time.monotonic() - began > 1, "not before its time"
+    assert time.monotonic() - began > 0.4, "not before its time"
     until(lambda: not exists(first))
-    with pytest.raises(StaleObject, match=r"was not called for 1\.5 s") as caught:
+    with pytest.raises(StaleObject, match=r"was not called for 0\.5 s") as caught:
         model()
     assert "load it again" in str(caught.value)
     assert repr(model).startswith("<stale ")
@@ -143,26 +149,26 @@ def test_a_worker_that_is_not_called_ends_and_the_next_load_starts_another(hub: 
 def test_a_worker_that_is_called_now_and_then_stays(hub: isohub.Hub) -> None:
     first = load(hub, "pid")
     for _ in range(8):
-        rounds(0.5)
+        wait(0.15)
         assert load(hub, "pid") == first
 
 
 def test_a_call_and_a_stream_keep_a_worker(hub: isohub.Hub) -> None:
-    assert load(hub, "sleep", 4) == isohub.workers()[0].pid
+    assert load(hub, "sleep", 1) == isohub.workers()[0].pid
     numbers = iter(load(hub, "numbers", 10**6))
     assert next(numbers) == 0
-    rounds(4)
+    wait(1)
     assert next(numbers) == 1
     del numbers
     until(lambda: not isohub.workers())
 
 
 def test_a_call_that_was_given_up_keeps_a_worker_until_it_is_done(home: Path) -> None:
-    with isohub.Hub(home=home, idle_timeout=1, timeout=0.5) as hub:
+    with isohub.Hub(home=home, idle_timeout=0.2, timeout=0.3) as hub:
         worker = load(hub, "pid")
         with pytest.raises(CallTimeout):
-            load(hub, "stay", 4)
-        rounds(2.5)
+            load(hub, "stay", 2)
+        wait(0.8)
         assert exists(worker), "it is at work"
         until(lambda: not isohub.workers())
 
@@ -199,18 +205,18 @@ def test_whoever_calls_while_a_worker_retires_is_served_or_told(
 def test_loads_while_workers_end_all_succeed(home: Path) -> None:
     with isohub.Hub(home=home, idle_timeout=0.01) as hub:
         pids = set()
-        for pause in (0, 1, 1.2, 1.4, 1.6, 1.8, 3):
-            rounds(pause)
+        for pause in (0, 0.2, 0.24, 0.28, 0.32, 0.36, 0.6):
+            wait(pause)
             pids.add(load(hub, "pid"))
         until(lambda: not isohub.workers())
     assert len(pids) > 1
 
 
 def test_a_hub_may_be_closed_while_its_worker_ends(home: Path) -> None:
-    for pause in (0.9, 1.0, 1.1):
+    for pause in (0.18, 0.2, 0.22):
         with isohub.Hub(home=home, idle_timeout=0.01) as hub:
             worker = load(hub, "pid")
-            rounds(pause)
+            wait(pause)
         assert not exists(worker)
         assert not [found for found in register.here() if found[0].pid == worker]
 

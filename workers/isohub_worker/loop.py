@@ -43,8 +43,6 @@ __all__ = ["Server", "introduce", "watch_host"]
 
 # How long what a repository registered to happen at exit may take.
 _GRACE = 1.0
-# How often a worker gives a sign of life.
-_BEAT_SECONDS = 1.0
 
 
 def introduce(control: socket.socket) -> Any:
@@ -67,15 +65,18 @@ def introduce(control: socket.socket) -> Any:
     return json.loads(line.decode())
 
 
-def watch_host(control: socket.socket, heed: Callable[[bytes], None]) -> None:
+def watch_host(control: socket.socket, beat: float, heed: Callable[[bytes], None]) -> None:
     """Start to wait for the end of the control channel, at which this process goes, and to give signs of life there.
 
     Args:
         control: the channel.
+        beat: how often to give one, in seconds.
         heed: is given the lines that come before its end.
     """
-    control.settimeout(_BEAT_SECONDS)
-    threading.Thread(target=_go_with_host, args=(control, heed), name="isohub-control", daemon=True).start()
+    control.settimeout(beat)
+    threading.Thread(
+        target=_go_with_host, args=(control, beat, heed), name="isohub-control", daemon=True
+    ).start()
 
 
 class Server:
@@ -279,18 +280,18 @@ class Server:
             return freed
 
 
-def _go_with_host(control: socket.socket, heed: Callable[[bytes], None]) -> None:
+def _go_with_host(control: socket.socket, beat: float, heed: Callable[[bytes], None]) -> None:
     """Wait for the end of the control channel, then end this process in an orderly way if that is quick.
 
     Whoever held the other end ends what this process has started.
     """
     try:
         begun = b""
-        beat = time.monotonic()
+        due = time.monotonic()
         while True:
-            if time.monotonic() >= beat:
+            if time.monotonic() >= due:
                 _give_sign_of_life(control)
-                beat = time.monotonic() + _BEAT_SECONDS
+                due = time.monotonic() + beat
             try:
                 text = control.recv(4096)
             except socket.timeout:

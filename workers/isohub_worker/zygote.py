@@ -80,7 +80,7 @@ def main(fd: str) -> None:
     channel = socket.socket(fileno=control)
     boot.update(introduce(channel))
     server = Server(boot, hubconf)
-    watch_host(channel, server.cancel)
+    watch_host(channel, boot["beat"], server.cancel)
     server.serve()
 
 
