@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import signal
@@ -315,18 +314,21 @@ def test_a_worker_that_is_killed_while_it_starts(tmp_path: Path) -> None:
     killing.join()
 
 
-def test_nothing_is_left_of_workers_that_did_not_start(python: Path, tmp_path: Path) -> None:
-    before, threads = sockets(), threading.active_count()
+def test_nothing_is_left_of_workers_that_did_not_start(python: Path, tmp_path: Path, sockets: Path) -> None:
+    threads = threading.active_count()
     for hubconf in ("dies", "raises", "does-not-exist"):
         with pytest.raises(IsohubError), start(python, hubconf, tmp_path):
             pass
-    assert sockets() == before
+    assert not [*sockets.iterdir()]
     until(lambda: threading.active_count() <= threads + 1)  # the one that sends releases stays
 
 
-def sockets() -> set[str]:
-    """The folders for sockets in the temporary folder."""
-    return {path for path in glob.glob(f"{tempfile.gettempdir()}/isohub-*") if "tests" not in path}  # noqa: PTH207
+@pytest.fixture
+def sockets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where folders for sockets are made, and nobody else makes any; a path for pytest's own folders would be too long."""
+    with tempfile.TemporaryDirectory(prefix="isohub-tests-") as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        yield Path(folder)
 
 
 # ---- a wanted end
