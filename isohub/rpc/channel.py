@@ -59,6 +59,9 @@ class Channel:
         worker: the process, which is ended when it breaks the protocol or does not stop what was cancelled.
         grace: seconds that what was cancelled gets to stop; None for as long as it takes.
         tally: where it is kept how many calls and how many streams were asked for.
+
+    Raises:
+        MemoryError: the system does not let the arenas be mapped.
     """
 
     def __init__(
@@ -76,6 +79,13 @@ class Channel:
         tally: MutableSequence[int] | memoryview | None = None,
     ) -> None:
         self.name = name
+        self._releases = Releases(self._flush)
+        self._outlet: Outlet | None = None
+        self._inlet: Inlet | None = None
+        if arena is not None:
+            to_worker, from_worker, size = arena
+            self._outlet = Outlet(os.dup(to_worker), size)
+            self._inlet = Inlet(os.dup(from_worker), size, on_dead=self._releases.add_block)
         self._link = Link()
         self._key = key
         self._log = log
@@ -87,14 +97,7 @@ class Channel:
         self._turns = Turns(self._read)
         self._calls = Calls()
         self._cancels = Cancels(worker, grace, oldest=self._calls.oldest, is_open=self._is_open)
-        self._releases = Releases(self._flush)
         self._proxies = Proxies(self, self._releases)
-        self._outlet: Outlet | None = None
-        self._inlet: Inlet | None = None
-        if arena is not None:
-            to_worker, from_worker, size = arena
-            self._outlet = Outlet(os.dup(to_worker), size)
-            self._inlet = Inlet(os.dup(from_worker), size, on_dead=self._releases.add_block)
         self._encoder = Encoder(self._proxies.reference, self._outlet, self._inlet)
         self._arrivals = Arrivals(
             name,
@@ -183,9 +186,8 @@ class Channel:
             if self._calls.abandon(call):
                 self._cancels.stop(call.number)
             # Nobody waits any more, but the worker may still be at it.
-            if self._inlet is not None:
-                for block in lent:
-                    self._inlet.keep_apart(block)
+            for block in lent:
+                self._arrivals.keep_apart(block)
             raise
         if call.fault is not None:
             raise self.error(call.fault)
@@ -558,6 +560,10 @@ class Channel:
         self._cancels.close()
         with self._turns:
             self._link.close()
+        # Objects of the worker may be kept for long. The shared memory goes, but for what is still looked at.
+        self._outlet = self._inlet = None
+        self._encoder = Encoder(self._proxies.reference)
+        self._arrivals.close()
 
     def _bury(self) -> None:
         """Take in what the worker still said, then fail the rest. Called by whoever reads."""

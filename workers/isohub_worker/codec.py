@@ -325,7 +325,10 @@ class Decoder:
             elif len(block) == 2 and self._inlet is not None:
                 buffers.append(self._inlet.view(*block))
             elif len(block) == 3:
-                buffers.append(self._borrow(*block))
+                try:
+                    buffers.append(self._borrow(*block))
+                except MemoryError as error:
+                    buffers.append(error)
             else:
                 raise WireError("a block of an arena that is not there")
         return buffers

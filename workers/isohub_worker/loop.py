@@ -108,8 +108,11 @@ class Server:
         self._freed: deque[int] = deque()  # blocks of the host's arena whose last view has died
         if boot["arena"] is not None:
             from_host, to_host, size = boot["arena"]
-            self._inlet = Inlet(from_host, size, on_dead=self._freed.append)
-            self._outlet = Outlet(to_host, size)
+            try:
+                self._inlet = Inlet(from_host, size, on_dead=self._freed.append)
+                self._outlet = Outlet(to_host, size)
+            except MemoryError as error:
+                hubconf = error
         self._encoder = Encoder(self._objects.reference, self._outlet, take_back=self._objects.not_sent)
         self._decoder = Decoder(self._objects.resolve, place=True, inlet=self._inlet, outlet=self._outlet)
         self._pool = ThreadPoolExecutor(boot["threads"]) if boot["threads"] > 1 else None
