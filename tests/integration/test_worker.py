@@ -156,6 +156,15 @@ def test_a_worker_survives_and_still_ends_in_time(remote: Remote, entry: str, ar
     assert remote.worker.returncode == 0
 
 
+@pytest.mark.parametrize("entry", ["close_all_files", "replace_all_files"])
+def test_a_worker_that_loses_its_connections_ends(remote: Remote, entry: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(WorkerDied):
+        remote.load(entry)
+    assert time.monotonic() - began < 5
+    until(lambda: not exists(remote.worker.pid))
+
+
 @pytest.mark.parametrize(
     ("entry", "error"),
     [("recurse", RecursionError), ("eat_memory", MemoryError)],
