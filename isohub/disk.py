@@ -131,8 +131,11 @@ def mark_used(path: Path) -> None:
 
 
 def used_at(path: Path) -> float:
-    """When it was last marked, in seconds since the epoch; 0 if there is no such file."""
+    """When it was last marked, in seconds since the epoch; 0 if there is no such file.
+
+    What was marked in the future, since the clock was wrong then, is taken for used now.
+    """
     try:
-        return path.stat().st_mtime
+        return min(path.stat().st_mtime, time.time())
     except OSError:
         return 0.0

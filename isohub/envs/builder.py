@@ -67,7 +67,7 @@ class Builder:
         self._tree = tree
         self._request = request
         self._progress = progress
-        self._started = time.time()
+        self._started = time.monotonic()
         name = f"build-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}.log"
         self._log = BuildLog(settings.home / "logs" / name)
 
@@ -264,7 +264,7 @@ class Builder:
     def _finish(self, folder: EnvironmentFolder, resolved: Resolved, description: Description) -> Built:
         shutil.copy(self._log.path, folder.log)
         write_record(folder, self._tree.path)
-        pin, now = self._tree.pin, time.time()
+        pin = self._tree.pin
         manifest = Manifest(
             key=folder.path.name,
             source=pin.source,
@@ -279,8 +279,8 @@ class Builder:
             constraints=_planned(resolved.plan.constraints),
             entry_points=description.entry_points,
             recipe=_recipe_use(resolved.plan.recipe),
-            built=now,
-            seconds=round(now - self._started, 3),
+            built=time.time(),
+            seconds=round(time.monotonic() - self._started, 3),
         )
         write_manifest(folder.path, manifest)
         return Built(folder.path, manifest)

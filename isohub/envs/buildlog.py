@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from isohub.masking import masked
+from isohub.shortening import kept_short
 
 __all__ = ["BuildLog"]
 
@@ -36,6 +39,12 @@ class BuildLog:
     def command(self, arguments: Sequence[str | Path]) -> None:
         """Append the command that is about to run."""
         self.write(f"\n[{time.strftime('%H:%M:%S')}] $ {shlex.join(map(str, arguments))}")
+
+    @contextmanager
+    def output(self) -> Iterator[IO[bytes]]:
+        """The file, for a program to write to, however much that is."""
+        with self.path.open("ab") as file, kept_short(self.path):
+            yield file
 
     def discard(self) -> None:
         """Remove the file: nobody will ask for it."""

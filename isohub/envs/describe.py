@@ -100,7 +100,7 @@ def describe(
             asked.touch()
         before = sandbox.words(python, environ, readable=[worker.parent, prelude], writable=writable)
     try:
-        with log.path.open("ab") as output:
+        with log.output() as output:
             returncode = run_program(
                 [*before, *command],
                 environ=environ,

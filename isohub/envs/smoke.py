@@ -47,7 +47,7 @@ def run_smoke_check(
             shown = (worker.parent, environment.repo_dir, check, environment.prelude)
             before = sandbox.words(environment.python, environ, readable=shown)
         try:
-            with log.path.open("ab") as output:
+            with log.output() as output:
                 returncode = run_program(
                     [*before, *command],
                     environ=environ,

@@ -31,7 +31,7 @@ class Arrivals:
         calls: what is answered.
         cancels: what is told when something has ended.
         arena: where tensors to the worker lie, and those from it; None if there is no shared memory.
-        kill: ends the worker when it breaks the protocol.
+        kill: ends the worker when it breaks the protocol, or may not be left alone with memory; what it is given is said of it.
 
     Attributes:
         over: whether the worker has ended; then an empty frame means no more than that.
@@ -45,7 +45,7 @@ class Arrivals:
         calls: Calls,
         cancels: Cancels,
         arena: tuple[Outlet, Inlet] | None,
-        kill: Callable[[], None],
+        kill: Callable[[str | None], None],
     ) -> None:
         self.over = False
         self.violation: WireError | None = None
@@ -65,7 +65,7 @@ class Arrivals:
                 self._heed(parts)
         except WireError as error:
             self.violation = error
-            self._kill()
+            self._kill(None)
             return False
         return bool(self._calls.open or self._calls.streams)
 
@@ -83,6 +83,11 @@ class Arrivals:
         if hello[0] != messages.HELLO:
             raise WireError("it does not introduce itself")
         return hello[1], hello[2]
+
+    def close(self) -> None:
+        """Nothing arrives any more, and nothing is known of the arenas."""
+        self._arena = None
+        del self._decoder
 
     def _heed(self, parts: Sequence[Any]) -> None:
         """Let a message take effect."""
@@ -108,11 +113,23 @@ class Arrivals:
     def _heed_blocks(self, kind: int, blocks: list[Any]) -> None:
         if self._arena is None:
             raise WireError("the worker speaks of an arena, and there is none")
-        outlet, inlet = self._arena
+        outlet, _ = self._arena
         for block in blocks:
             if type(block) is not int:
                 raise WireError(f"the worker speaks of a block of an arena, which is {type(block).__name__}")
             if kind == messages.FREED:
                 outlet.free(block)
             else:
-                inlet.keep_apart(block)
+                self.keep_apart(block)
+
+    def keep_apart(self, block: int) -> None:
+        """The worker may look at a block of its arena, which this process has, for longer than it was lent for."""
+        if self._arena is None:
+            return
+        try:
+            self._arena[1].keep_apart(block)
+        except MemoryError as error:
+            # It would see what is written here from now on. What it has answered holds.
+            self._kill(
+                f"was ended, or it would share memory with this process that it only was lent ({error})"
+            )

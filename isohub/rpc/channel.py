@@ -30,7 +30,7 @@ from isohub.rpc.requests import Requests
 from isohub.rpc.turns import Turns
 from isohub_worker import messages
 from isohub_worker.arena import Inlet, Outlet
-from isohub_worker.codec import Decoder, Encoder
+from isohub_worker.codec import Decoder
 from isohub_worker.faults import Fault
 from isohub_worker.messages import Unavailable, WireError
 
@@ -58,6 +58,9 @@ class Channel:
         worker: the process, which is ended when it breaks the protocol or does not stop what was cancelled.
         grace: seconds that what was cancelled gets to stop; None for as long as it takes.
         tally: where it is kept how many calls and how many streams were asked for.
+
+    Raises:
+        MemoryError: the system does not let the arenas be mapped.
     """
 
     def __init__(
@@ -75,6 +78,14 @@ class Channel:
         tally: MutableSequence[int] | memoryview | None = None,
     ) -> None:
         self.name = name
+        self._releases = Releases(lambda: self._requests.flush())
+        self._arena: tuple[Outlet, Inlet] | None = None
+        if arena is not None:
+            to_worker, from_worker, size = arena
+            self._arena = (
+                Outlet(os.dup(to_worker), size),
+                Inlet(os.dup(from_worker), size, on_dead=self._releases.add_block),
+            )
         self._link = Link()
         self._key = key
         self._log = log
@@ -86,18 +97,12 @@ class Channel:
         self._calls = Calls()
         self.refusals = Refusals(name, log, none_open=lambda: self._calls.none_open)
         self._cancels = Cancels(worker, grace, oldest=self._calls.oldest, is_open=self._is_open)
-        self._releases = Releases(lambda: self._requests.flush())
         self._proxies = Proxies(self, self._releases)
-        self._outlet: Outlet | None = None
-        self._inlet: Inlet | None = None
-        if arena is not None:
-            to_worker, from_worker, size = arena
-            self._outlet = Outlet(os.dup(to_worker), size)
-            self._inlet = Inlet(os.dup(from_worker), size, on_dead=self._releases.add_block)
         self._requests = Requests(
             name,
             self._link,
-            Encoder(self._proxies.reference, self._outlet, self._inlet),
+            self._proxies.reference,
+            self._arena,
             self._calls,
             self._turns,
             self._cancels,
@@ -106,10 +111,10 @@ class Channel:
         )
         self._arrivals = Arrivals(
             name,
-            Decoder(self._proxies.resolve, place=False, inlet=self._inlet),
+            Decoder(self._proxies.resolve, place=False, inlet=self._arena and self._arena[1]),
             self._calls,
             self._cancels,
-            arena=None if self._outlet is None or self._inlet is None else (self._outlet, self._inlet),
+            self._arena,
             kill=worker.kill,
         )
         self._futures = Futures(self)
@@ -184,9 +189,8 @@ class Channel:
             if self._calls.abandon(call):
                 self._cancels.stop(call.number)
             # Nobody waits any more, but the worker may still be at it.
-            if self._inlet is not None:
-                for block in lent:
-                    self._inlet.keep_apart(block)
+            for block in lent:
+                self._arrivals.keep_apart(block)
             raise
         if call.fault is not None:
             raise self.error(call.fault)
@@ -465,6 +469,10 @@ class Channel:
         self._cancels.close()
         with self._turns:
             self._link.close()
+        # Objects of the worker may be kept for long. The shared memory goes, but for what is still looked at.
+        self._arena = None
+        self._requests.close()
+        self._arrivals.close()
 
     def _bury(self) -> None:
         """Take in what the worker still said, then fail the rest. Called by whoever reads."""

@@ -7,7 +7,10 @@ moment ask again, and a worker that has enough to do takes nothing before it has
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
+
+from msgpack import ExtType
 
 from isohub.errors import UnsupportedValue
 from isohub.rpc.calls import Calls
@@ -16,6 +19,7 @@ from isohub.rpc.link import Link
 from isohub.rpc.releases import Releases
 from isohub.rpc.turns import Turns
 from isohub_worker import messages
+from isohub_worker.arena import Inlet, Outlet
 from isohub_worker.codec import CannotEncode, Encoder
 
 __all__ = ["Requests"]
@@ -30,7 +34,8 @@ class Requests:
     Args:
         name: what the worker is called in messages.
         link: by which it leaves.
-        encoder: packs it.
+        reference: answers the extension that stands for a remote object.
+        arena: where large tensors are put, and those of the worker lie; None if there is no shared memory.
         calls: what is open.
         turns: who waits for answers.
         cancels: has closed streams stopped.
@@ -42,7 +47,8 @@ class Requests:
         self,
         name: str,
         link: Link,
-        encoder: Encoder,
+        reference: Callable[[object], ExtType | None],
+        arena: tuple[Outlet, Inlet] | None,
         calls: Calls,
         turns: Turns,
         cancels: Cancels,
@@ -51,7 +57,8 @@ class Requests:
     ) -> None:
         self._name = name
         self._link = link
-        self._encoder = encoder
+        self._reference = reference
+        self._encoder = Encoder(reference, *(arena or ()))
         self._calls = calls
         self._turns = turns
         self._cancels = cancels
@@ -117,6 +124,10 @@ class Requests:
         if self._releases.notes:
             self._link.send(self._encoder.encode(self._take_releases()))
         self._link.flush()
+
+    def close(self) -> None:
+        """Nothing is asked any more, and nothing is known of the arenas."""
+        self._encoder = Encoder(self._reference)
 
     def _take_releases(self) -> list[Any]:
         objects, streams, blocks = self._releases.take()

@@ -18,6 +18,9 @@ from pathlib import Path
 
 import isohub_worker
 
+if os.name == "posix":
+    import fcntl
+
 __all__ = ["PACKAGE", "anonymous_file", "forget_group", "kill_group", "remember_group", "spawn"]
 
 #: The worker's side of isohub.
@@ -86,13 +89,23 @@ def anonymous_file(size: int) -> int:
 
     Returns:
         Its file descriptor, which the caller closes.
+
+    Raises:
+        OSError: it cannot be made, or not as long.
     """
     if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("isohub", os.MFD_CLOEXEC)
+        fd = os.memfd_create("isohub", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     else:
         fd, path = tempfile.mkstemp(prefix="isohub-")
         os.unlink(path)  # noqa: PTH108
-    os.ftruncate(fd, size)
+    try:
+        os.ftruncate(fd, size)
+        if hasattr(os, "memfd_create"):
+            # Who looks beyond the end of a file that was made shorter is killed, and the worker has it too.
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+    except BaseException:
+        os.close(fd)
+        raise
     return fd
 
 

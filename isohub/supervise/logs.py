@@ -1,4 +1,8 @@
-"""Where the output of workers goes: a file for each, of which the last lines are shown with every failure."""
+"""Where the output of workers goes: a file for each, of which the last lines are shown with every failure.
+
+Workers write into the file themselves, at its end. So nobody has to read what they say, and their last words are there
+whatever becomes of them. A file that somebody may still write to is locked, and is not removed.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,9 @@ import re
 import tempfile
 import time
 from pathlib import Path
+
+if os.name == "posix":
+    import fcntl
 
 __all__ = ["last_lines", "new_log"]
 
@@ -36,7 +43,11 @@ def new_log(folder: Path, name: str) -> tuple[int, Path]:
         fd, path = tempfile.mkstemp(prefix=f"isohub-{prefix}", suffix=".log")
     # Several processes write to the end of it: the worker and whatever it starts.
     os.close(fd)
-    return os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)), Path(path)
+    log = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0))
+    if os.name == "posix":
+        # The lock is everybody's to whom this file descriptor is passed on, and ends with the last of them.
+        fcntl.flock(log, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    return log, Path(path)
 
 
 def last_lines(path: Path, lines: int = _TAIL_LINES) -> str:
@@ -60,7 +71,19 @@ def _remove_old(folder: Path) -> None:
     limit = time.time() - _KEEP_SECONDS
     for path in folder.glob("*.log"):
         try:
-            if path.stat().st_mtime < limit:
+            if path.stat().st_mtime < limit and not _is_in_use(path):
                 path.unlink()
         except FileNotFoundError:
             continue  # another process was tidying up as well
+
+
+def _is_in_use(path: Path) -> bool:
+    """Whether somebody may still write to it: a worker that says nothing for a week, or after the clock was set."""
+    if os.name != "posix":
+        return False
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        return False

@@ -8,11 +8,14 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from isohub.errors import HubClosed, IsohubError, StaleObject, WorkerDied
 from isohub.sandbox import Sandbox
+from isohub.shortening import shorten
 from isohub.sizes import size_text
 from isohub.supervise import rounds
 from isohub.supervise.ends import how_it_ended, what_it_may_mean
@@ -114,13 +117,13 @@ class Worker:
         self._entry = Entry()
         before: list[str] = []
         if sandbox is not None:
-            os.write(log, f"isohub: {sandbox}\n".encode())
+            _note(log, str(sandbox))
             shown = (PACKAGE, repo_dir, prelude, self._folder)
             before = sandbox.words(python, environ, readable=shown, hub_dir=hub_dir)
         origin = Origin.here(python, repo_dir, prelude, hub_dir, environ, before)
         self._lease = Lease(origin, self._process, log, self.log)
         try:
-            boot, arenas = self._prepare(threads, arrays_as_tensors, timeout, grace, shared_memory)
+            boot, arenas = self._prepare(threads, arrays_as_tensors, timeout, grace, shared_memory, log)
             self._watcher = threading.Thread(
                 target=self._watch, args=(boot, log, arenas), name=f"isohub-watch {name}", daemon=True
             )
@@ -152,25 +155,37 @@ class Worker:
         timeout: float | None,
         grace: float | None,
         shared_memory: int,
+        log: int,
     ) -> tuple[dict[str, Any], list[int]]:
         """The channel; the boot record and the arenas, for the worker's side of it."""
         # It takes time to import, and the hubconf is being imported meanwhile.
         from isohub.rpc.channel import Channel
 
         key = secrets.token_hex(16)
-        arenas = [anonymous_file(shared_memory) for _ in range(2)] if shared_memory else []
-        self.channel = Channel(
+        make_channel = partial(
+            Channel,
             name=self.name,
             key=key,
             log=self.log,
             tail=lambda: last_lines(self.log),
             timeout=timeout,
             threads=threads,
-            arena=(arenas[0], arenas[1], shared_memory) if arenas else None,
             worker=self._process,
             grace=grace,
             tally=self._entry.tally,
         )
+        arenas: list[int] = []
+        try:
+            if shared_memory:
+                arenas.extend(anonymous_file(shared_memory) for _ in range(2))
+            self.channel = make_channel(arena=(arenas[0], arenas[1], shared_memory) if arenas else None)
+        except (OSError, MemoryError) as error:
+            # A limit of this process, or a full disk where there are no files in memory.
+            _note(log, f"large tensors go through the sockets: no shared memory: {error}")
+            for fd in arenas:
+                os.close(fd)
+            arenas = []
+            self.channel = make_channel(arena=None)
         boot = {
             "key": key,
             "threads": threads,
@@ -219,6 +234,7 @@ class Worker:
     # ---- once a round
 
     def _look(self, now: float) -> None:
+        shorten(self.log)
         if self._lifecycle.state not in (State.SERVING, State.SUSPECT):
             return
         if self._process.gave_sign_of_life():
@@ -267,21 +283,24 @@ class Worker:
         self._process.kill()
 
     def _watch(self, boot: dict[str, Any], log: int, arenas: list[int]) -> None:
+        rounds.start_looking(self._look)
         try:
-            importer = self._lease.importer()
-            if importer is not None:
-                # Who asks meanwhile which workers there are is told of this one, too.
-                self._entry.start(self.name, importer, self._gpus, self.log)
-            self._lease.launch(boot, arenas)
-            self._meet()
-            rounds.start_looking(self._look)
+            try:
+                importer = self._lease.importer()
+                if importer is not None:
+                    # Who asks meanwhile which workers there are is told of this one, too.
+                    self._entry.start(self.name, importer, self._gpus, self.log)
+                self._lease.launch(boot, arenas)
+                self._meet()
+            finally:
+                for fd in (log, *arenas):
+                    os.close(fd)
+                self._launched.set()
+            self.returncode = self._process.wait()
+            self._oom_killed = rounds.oom_killed_lately()
         finally:
-            for fd in (log, *arenas):
-                os.close(fd)
-            self._launched.set()
-        self.returncode = self._process.wait()
-        self._oom_killed = rounds.oom_killed_lately()
-        rounds.stop_looking(self._look)
+            rounds.stop_looking(self._look)
+        shorten(self.log)
         self._entry.remove()
         self._lifecycle.on(Event.EXIT)
         self.channel.die(self._obituary)
@@ -320,6 +339,11 @@ class Worker:
             log=self.log,
             hint=f"{hint}the next load starts a new worker",
         )
+
+
+def _note(log: int, text: str) -> None:
+    with suppress(OSError):  # the disk is full
+        os.write(log, f"isohub: {text}\n".encode())
 
 
 def _short_temporary_folder() -> str | None:

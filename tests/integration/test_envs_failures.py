@@ -251,6 +251,17 @@ def test_an_answer_without_end(tmp_path: Path) -> None:
         describe(python, tmp_path, tmp_path / "answer.json", BuildLog(tmp_path / "log"))
 
 
+def test_output_without_end(tmp_path: Path) -> None:
+    python = fake_python(tmp_path, "yes tedious | head -c 300000000; echo the last line; exit 3")
+    log = BuildLog(tmp_path / "log")
+    with pytest.raises(BuildError, match="exit status 3") as caught:
+        describe(python, tmp_path, tmp_path / "answer.json", log)
+    assert "tedious\nthe last line" in (caught.value.tail or "")
+    assert log.path.stat().st_size <= 64 << 20
+    assert log.path.read_text().count("bytes were here, and were too many") >= 1
+    assert "$ " in log.path.read_text()[:100], "the command"
+
+
 def test_a_hubconf_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
     python = fake_python(tmp_path, f"sleep 600 & echo $! > {tmp_path}/child; wait")
     with pytest.raises(BuildError, match="did not finish importing within 1 s"):

@@ -30,9 +30,9 @@ def remote(python: Path, tmp_path: Path) -> Iterator[Remote]:
 def used(remote: Remote) -> tuple[int, int]:
     """How many blocks of the host's arena are given out, and how many of the worker's are looked at here."""
     channel = remote.worker.channel
-    assert channel._outlet is not None
-    assert channel._inlet is not None
-    return len(channel._outlet._used), len(channel._inlet._views)
+    assert channel._arena is not None
+    outlet, inlet = channel._arena
+    return len(outlet._used), len(inlet._views)
 
 
 def test_nothing_is_copied_for_what_came_from_there(remote: Remote) -> None:

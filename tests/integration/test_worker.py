@@ -110,6 +110,27 @@ def test_the_log_of_a_worker_is_its_own(python: Path, tmp_path: Path) -> None:
         assert one.worker.log.stat().st_mode & 0o077 == 0
 
 
+def test_a_flood_of_output_leaves_its_beginning_and_its_end(remote: Remote) -> None:
+    """However fast it is: nobody reads it, so nobody waits, and no memory is taken by it."""
+    size = int(os.environ.get("ISOHUB_FLOOD_BYTES", 400_000_000))
+    remote.load("print_lines", 3)
+    with Path("/proc/self/statm").open() as statm:
+        before = int(statm.read().split()[1])
+        assert remote.load("flood", size) == size
+        assert remote.load("same", 1) == 1
+        statm.seek(0)
+        assert (int(statm.read().split()[1]) - before) * os.sysconf("SC_PAGE_SIZE") < 32 << 20
+    until(lambda: remote.worker.log.stat().st_size <= 64 << 20)
+    assert remote.load("print_lines", 1) == 1
+    with pytest.raises(WorkerDied) as caught:
+        remote.load("crash")
+    assert f"flooded with {size}\nline 0\nabout to crash" in (caught.value.tail or "")
+    log = remote.worker.log.read_bytes()
+    assert log.startswith(b"line 0\nline 1\nline 2\n000000")
+    assert b" bytes were here, and were too many\n" in log
+    assert b"\0" not in log
+
+
 # ---- what strangers' code does to it
 
 
@@ -132,6 +153,15 @@ def test_a_worker_survives_and_still_ends_in_time(remote: Remote, entry: str, ar
     remote.worker.close()
     assert time.monotonic() - began < 2.5, "nobody had to be killed"
     assert remote.worker.returncode == 0
+
+
+@pytest.mark.parametrize("entry", ["close_all_files", "replace_all_files"])
+def test_a_worker_that_loses_its_connections_ends(remote: Remote, entry: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(WorkerDied):
+        remote.load(entry)
+    assert time.monotonic() - began < 5
+    until(lambda: not exists(remote.worker.pid))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ when it has answered, or the receiver waits no longer, then the receiver's own m
 there on each has its own, and only the pages that one of them writes to are copied.
 
 An arena is a file without a name, inherited by the worker: it takes memory only where it was written to, and there is nothing
-to clean up when both processes are gone, however they went.
+to clean up when both processes are gone, however they went. What is first put into a part of it is written by way of the file,
+which says if there is no memory left; then the arena is full.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import weakref
 from collections import deque
 from typing import Any, Callable
 
-from .mapping import HAS_WINDOWS, PAGE, Mapping, whole_pages
+from .mapping import PAGE, Mapping, whole_pages
 from .messages import WireError
 
 __all__ = ["SMALLEST", "Inlet", "Outlet", "Watch"]
@@ -43,6 +44,8 @@ class Outlet:
         self._mapping = Mapping(fd, size)
         self._lock = threading.Lock()
         self._free = [(0, size)]  # offset and size of what is free, in order
+        # Up to here there are pages, or those who use the blocks are making them.
+        self._backed = 0
         self._used: dict[int, _Block] = {}
         self._borrowed: dict[
             int, Watch
@@ -55,10 +58,21 @@ class Outlet:
         Returns:
             The offset of the block; None if there is no space.
         """
-        offset = self._take(whole_pages(size))
-        if offset is not None:
+        offset, backed = self._take(whole_pages(size))
+        if offset is None:
+            return None
+        if backed:
             ctypes.memmove(self._mapping.base + offset, address, size)
-        return offset
+            return offset
+        written = self._mapping.write(offset, address, size)
+        if written == size:
+            return offset
+        with self._lock:
+            self._backed = min(self._backed, offset + written // PAGE * PAGE)
+            block = self._used[offset]
+            block.sent = False
+            self._reclaim(offset, block)
+        return None
 
     def free(self, offset: int) -> None:
         """The receiver has no view of the block at `offset` any more.
@@ -78,6 +92,7 @@ class Outlet:
 
         Raises:
             WireError: the receiver has no such block, or it is not as long.
+            MemoryError: the system does not let it be mapped.
         """
         with self._lock:
             self._reclaim_returned()
@@ -88,14 +103,13 @@ class Outlet:
             alone = block.borrowed == 1
         length = whole_pages(start + size)
         try:
-            if alone and HAS_WINDOWS:
-                memory = self._mapping.private_window(offset, length)
+            memory = self._mapping.private_window(offset, length) if alone else None
+            if memory is not None:
                 watch = Watch(memory, self._close_window, offset, length)
             else:
                 memory = self._mapping.private_view(offset, length)
                 watch = Watch(memory, self._give_back, offset, length)
         except BaseException:
-            # There is no room for another mapping, or no file descriptor left.
             self._returned.append(offset)
             raise
         self._borrowed[id(watch)] = watch
@@ -117,7 +131,8 @@ class Outlet:
             block.borrowed -= 1
             self._reclaim(offset, block)
 
-    def _take(self, size: int) -> int | None:
+    def _take(self, size: int) -> tuple[int | None, bool]:
+        """The offset of a new block, and whether it has its pages already; None if there is no space."""
         with self._lock:
             self._reclaim_returned()
             for at, (offset, available) in enumerate(self._free):
@@ -127,8 +142,11 @@ class Outlet:
                     else:
                         self._free[at] = (offset + size, available - size)
                     self._used[offset] = _Block(size)
-                    return offset
-        return None
+                    backed = offset + size <= self._backed
+                    if not backed:
+                        self._backed = offset + size
+                    return offset, backed
+        return None, False
 
     def _reclaim(self, offset: int, block: _Block) -> None:
         """The space of `block` is free again if nobody looks at it."""
@@ -204,16 +222,23 @@ class Inlet:
         return view.offset, at - view.offset
 
     def keep_apart(self, offset: int) -> None:
-        """The owner of the arena may look at the block at `offset` for longer than it was lent for."""
+        """The owner of the arena may look at the block at `offset` for longer than it was lent for.
+
+        Raises:
+            MemoryError: the system does not let it be mapped.
+        """
         view = self._views.get(offset)
         if view is not None and not view.private:
-            view.private = True
             self._mapping.make_private(offset, view.size)
+            view.private = True
 
     def _forget(self, view: Watch) -> None:
         self._views.pop(view.offset, None)
         if view.private:
-            self._mapping.make_shared(view.offset, view.size)
+            try:
+                self._mapping.make_shared(view.offset, view.size)
+            except MemoryError:
+                return  # what its owner writes into it would not be seen here, so it is not given back
         self._on_dead(view.offset)
 
 

@@ -11,10 +11,10 @@ anybody looks what runs, and a thread says what it does before it looks for mark
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections import deque
+from queue import SimpleQueue
 from signal import SIGURG, pthread_kill, signal
+from threading import Lock, Thread, get_ident
 from typing import AbstractSet, Any, Callable
 
 __all__ = ["Cancelled", "Cancels", "MainThread", "PoolThreads"]
@@ -40,7 +40,7 @@ class MainThread:
     def __init__(self) -> None:
         self.marked: AbstractSet[int] = frozenset()
         self._running = 0
-        self._thread = threading.get_ident()
+        self._thread = get_ident()
         signal(SIGURG, self._interrupt)
 
     def begin(self, call: int) -> None:
@@ -81,7 +81,7 @@ class PoolThreads:
     def __init__(self) -> None:
         self.marked: AbstractSet[int] = frozenset()
         self._running: dict[int, int] = {}
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def begin(self, call: int) -> None:
         """From here on this thread does `call`.
@@ -89,13 +89,13 @@ class PoolThreads:
         Raises:
             Cancelled: it is not to do that.
         """
-        self._running[threading.get_ident()] = call
+        self._running[get_ident()] = call
         if call in self.marked:
             raise Cancelled
 
     def end(self) -> None:
         """From here on this thread is not interrupted. It may still be while it says so; then it has to be said again."""
-        thread = threading.get_ident()
+        thread = get_ident()
         with self._lock:
             if self._running.pop(thread, 0) in self.marked:
                 # What was to be raised and has not been would hit what comes next.
@@ -124,15 +124,15 @@ class Cancels:
     def __init__(self, running: MainThread | PoolThreads, not_running: Callable[[int], None]) -> None:
         self._running = running
         self._not_running = not_running
-        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._lines: SimpleQueue[bytes] = SimpleQueue()
         self._streams: deque[int] = deque(maxlen=_STREAMS)
-        self._thread: threading.Thread | None = None
+        self._thread: Thread | None = None
 
     def heed(self, line: bytes) -> None:
         """Do it, in a thread of its own: sending may have to wait, and the one that calls this must not. One thread calls it."""
         self._lines.put(line)
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="isohub-cancels", daemon=True)
+            self._thread = Thread(target=self._run, name="isohub-cancels", daemon=True)
             self._thread.start()
 
     def _run(self) -> None:

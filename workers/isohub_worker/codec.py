@@ -19,8 +19,7 @@ from enum import Enum
 from functools import partial
 from typing import Any, Callable, Sequence
 
-import msgpack
-from msgpack import ExtType
+from msgpack import ExtType, Packer, unpackb
 
 from .arena import SMALLEST, Inlet, Outlet, Watch
 from .forms import (
@@ -149,7 +148,7 @@ class _Packing:
     def __init__(self, reference: Reference, inlet: Inlet | None) -> None:
         self._reference = reference
         self._inlet = inlet
-        self._packer = msgpack.Packer(default=self.default, strict_types=True, unicode_errors="surrogatepass")
+        self._packer = Packer(default=self.default, strict_types=True, unicode_errors="surrogatepass")
         self.lent: list[int] | None = None
         self.start()
 
@@ -298,7 +297,7 @@ class Decoder:
             unpacking = _Unpacking(self._resolve, self._borrow)
         try:
             if len(parts) > 1:
-                table, blocks = msgpack.unpackb(parts[1])
+                table, blocks = unpackb(parts[1])
                 unpacking.tensors = TensorReader(table, self._buffers(blocks, parts[2:]), self._place)
             message = unpacking.unpack(parts[0])
         except WireError:
@@ -325,7 +324,10 @@ class Decoder:
             elif len(block) == 2 and self._inlet is not None:
                 buffers.append(self._inlet.view(*block))
             elif len(block) == 3:
-                buffers.append(self._borrow(*block))
+                try:
+                    buffers.append(self._borrow(*block))
+                except MemoryError as error:
+                    buffers.append(error)
             else:
                 raise WireError("a block of an arena that is not there")
         return buffers
@@ -352,7 +354,7 @@ class _Unpacking:
         self.heads = 0  # of composites, which have not become values yet
         self.unavailable: Unavailable | None = None
         self.unpack = partial(
-            msgpack.unpackb,
+            unpackb,
             ext_hook=self.extension,
             list_hook=self.sequence,
             object_pairs_hook=self.mapping,

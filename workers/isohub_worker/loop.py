@@ -8,25 +8,29 @@ the worker puts a byte into it from time to time. Nobody has to take that out; i
 Calls arrive on one ZeroMQ socket and answers leave by another, so that neither side ever needs one socket in two threads. With
 one thread (the default) the main thread does everything: it reads a call, does it, answers; while nothing is asked it
 moves the open streams on, an item each in turn.
+
+Here and in what this stands on, functions of modules are imported by their names before a hubconf is: it may replace them in the
+modules (sockets that go by a proxy, a clock that stands still), and the worker goes on as it was.
 """
 
 from __future__ import annotations
 
 import atexit
-import json
 import os
-import socket
 import sys
-import threading
-import time
+import traceback
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from json import loads
+from socket import MSG_DONTWAIT, socket, timeout
+from threading import Thread, Timer
+from time import monotonic
 from types import ModuleType
 from typing import Any, Callable, Sequence
 
-import zmq
-import zmq.backend
+from zmq import NOBLOCK, PULL, PUSH, RCVMORE, Again, Context
+from zmq.backend import Socket
 
 from . import messages, packets
 from .arena import Inlet, Outlet, Watch
@@ -45,7 +49,7 @@ __all__ = ["Server", "introduce", "watch_host"]
 _GRACE = 1.0
 
 
-def introduce(control: socket.socket) -> Any:
+def introduce(control: socket) -> Any:
     """Say on the control channel that this process is there, and hear where it is to connect.
 
     The kernel tells the host which process that is, and the host lets that one in and no other.
@@ -62,10 +66,10 @@ def introduce(control: socket.socket) -> Any:
             line += chunk
     except OSError:
         os._exit(0)  # the host has given up already
-    return json.loads(line.decode())
+    return loads(line.decode())
 
 
-def watch_host(control: socket.socket, beat: float, heed: Callable[[bytes], None]) -> None:
+def watch_host(control: socket, beat: float, heed: Callable[[bytes], None]) -> None:
     """Start to wait for the end of the control channel, at which this process goes, and to give signs of life there.
 
     Args:
@@ -74,9 +78,7 @@ def watch_host(control: socket.socket, beat: float, heed: Callable[[bytes], None
         heed: is given the lines that come before its end.
     """
     control.settimeout(beat)
-    threading.Thread(
-        target=_go_with_host, args=(control, beat, heed), name="isohub-control", daemon=True
-    ).start()
+    Thread(target=_go_with_host, args=(control, beat, heed), name="isohub-control", daemon=True).start()
 
 
 class Server:
@@ -90,15 +92,15 @@ class Server:
     """
 
     def __init__(self, boot: dict[str, Any], hubconf: ModuleType | BaseException) -> None:
-        context = zmq.Context()
-        self._inbox = context.socket(zmq.PULL)
-        outbox = context.socket(zmq.PUSH)
+        context = Context()
+        self._inbox = context.socket(PULL)
+        outbox = context.socket(PUSH)
         for endpoint, sock in ((boot["requests"], self._inbox), (boot["replies"], outbox)):
             sock.set_hwm(0)
             sock.linger = 0
             sock.connect(endpoint)
         # What pyzmq puts around this checks what is known here, and takes as long as it does.
-        self._recv = partial(zmq.backend.Socket.recv, self._inbox)
+        self._recv = partial(Socket.recv, self._inbox)
         self._outbox = Outbox(outbox)
         self._together = False  # whether other calls have come with the one that is done now
         self._key = boot["key"]
@@ -109,8 +111,11 @@ class Server:
         self._freed: deque[int] = deque()  # blocks of the host's arena whose last view has died
         if boot["arena"] is not None:
             from_host, to_host, size = boot["arena"]
-            self._inlet = Inlet(from_host, size, on_dead=self._freed.append)
-            self._outlet = Outlet(to_host, size)
+            try:
+                self._inlet = Inlet(from_host, size, on_dead=self._freed.append)
+                self._outlet = Outlet(to_host, size)
+            except MemoryError as error:
+                hubconf = error
         self._encoder = Encoder(self._objects.reference, self._outlet, take_back=self._objects.not_sent)
         self._decoder = Decoder(self._objects.resolve, place=True, inlet=self._inlet, outlet=self._outlet)
         self._pool = ThreadPoolExecutor(boot["threads"]) if boot["threads"] > 1 else None
@@ -128,8 +133,8 @@ class Server:
         self._send([messages.HELLO, messages.PROTOCOL, self._key, self._pid])
         while True:
             try:
-                first = self._recv(zmq.NOBLOCK if self._streams.ready() else 0)
-            except zmq.Again:
+                first = self._recv(NOBLOCK if self._streams.ready() else 0)
+            except Again:
                 self._streams.turn()
                 continue
             frames = (first, *self._receive_more()) if packets.has_more(first) else (first,)
@@ -150,7 +155,7 @@ class Server:
     def _receive_more(self) -> list[Any]:
         """The other frames of a message; none if the host says that there are more than there are."""
         frames: list[Any] = []
-        while self._inbox.getsockopt(zmq.RCVMORE):
+        while self._inbox.getsockopt(RCVMORE):
             frames.append(self._inbox.recv(copy=False))
         return frames
 
@@ -280,21 +285,21 @@ class Server:
             return freed
 
 
-def _go_with_host(control: socket.socket, beat: float, heed: Callable[[bytes], None]) -> None:
+def _go_with_host(control: socket, beat: float, heed: Callable[[bytes], None]) -> None:
     """Wait for the end of the control channel, then end this process in an orderly way if that is quick.
 
     Whoever held the other end ends what this process has started.
     """
     try:
         begun = b""
-        due = time.monotonic()
+        due = monotonic()
         while True:
-            if time.monotonic() >= due:
+            if monotonic() >= due:
                 _give_sign_of_life(control)
-                due = time.monotonic() + beat
+                due = monotonic() + beat
             try:
                 text = control.recv(4096)
-            except socket.timeout:
+            except timeout:
                 continue
             except OSError:
                 break  # a host that dies with signs of life unread resets the connection
@@ -303,19 +308,21 @@ def _go_with_host(control: socket.socket, beat: float, heed: Callable[[bytes], N
             *lines, begun = (begun + text).split(b"\n")
             for line in lines:
                 heed(line)
-        timer = threading.Timer(_GRACE, os._exit, (0,))
+        timer = Timer(_GRACE, os._exit, (0,))
         timer.daemon = True
         timer.start()
         atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
+    except Exception:
+        traceback.print_exc()
     finally:
         # Whatever the repository made of these.
         os._exit(0)
 
 
-def _give_sign_of_life(control: socket.socket) -> None:
+def _give_sign_of_life(control: socket) -> None:
     try:
-        control.send(b".", socket.MSG_DONTWAIT)
+        control.send(b".", MSG_DONTWAIT)
     except OSError:
         pass  # it is full, since the host is stopped, or it is over

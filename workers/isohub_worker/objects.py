@@ -7,12 +7,11 @@ for as long as it is held, which is what makes ``model.eval() is model`` true ov
 
 from __future__ import annotations
 
-import threading
 import types
+from threading import Lock
 from typing import Any, Iterable
 
-import msgpack
-from msgpack import ExtType
+from msgpack import ExtType, packb
 
 from .forms import NUMBER, OBJECT, REFERENCE
 from .messages import Unavailable, WireError
@@ -45,7 +44,7 @@ class ObjectTable:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._held: dict[int, list[Any]] = {}  # number -> [object, times sent]
         self._numbers: dict[int, int] = {}  # id(object) -> number; valid while the object is held
         self._types: dict[tuple[type, frozenset[str]], int] = {}
@@ -76,7 +75,7 @@ class ObjectTable:
             if known is None:
                 known = self._types[kind] = len(self._types)
                 self._new_types.append(kind)
-                return ExtType(OBJECT, REFERENCE.pack(number, known) + msgpack.packb(self._describe(*kind)))
+                return ExtType(OBJECT, REFERENCE.pack(number, known) + packb(self._describe(*kind)))
         return ExtType(OBJECT, REFERENCE.pack(number, known))
 
     def sent(self) -> None:

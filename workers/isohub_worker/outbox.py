@@ -7,13 +7,12 @@ interpreter lets go of it, and only while answers wait at all.
 
 from __future__ import annotations
 
-import threading
-import time
 from functools import partial
+from threading import Event, Lock, Thread
+from time import sleep
 from typing import Any, Sequence
 
-import zmq
-import zmq.backend
+from zmq.backend import Socket
 
 from . import packets
 
@@ -35,12 +34,12 @@ class Outbox:
     """
 
     def __init__(self, socket: Any) -> None:
-        self.lock = threading.Lock()
+        self.lock = Lock()
         self._socket = socket
         # What pyzmq puts around this checks what is known here, and takes as long as it does.
-        self._send_frame = partial(zmq.backend.Socket.send, socket)
+        self._send_frame = partial(Socket.send, socket)
         self._waiting: list[Sequence[Any]] = []
-        self._busy = threading.Event()
+        self._busy = Event()
         self._started = False
 
     def send(self, *messages: Sequence[Any]) -> None:
@@ -59,12 +58,12 @@ class Outbox:
         if len(self._waiting) >= _MOST:
             self.send(*messages)
             return
-        self._waiting += messages
         if not self._busy.is_set():
-            self._busy.set()
             if not self._started:
+                Thread(target=self._send_late, name="isohub-outbox", daemon=True).start()
                 self._started = True
-                threading.Thread(target=self._send_late, name="isohub-outbox", daemon=True).start()
+            self._busy.set()
+        self._waiting += messages
 
     def flush(self) -> None:
         """Send what waits."""
@@ -74,7 +73,7 @@ class Outbox:
     def _send_late(self) -> None:
         while True:
             self._busy.wait()
-            time.sleep(_LONGEST)
+            sleep(_LONGEST)
             with self.lock:
                 if not self._waiting:
                     self._busy.clear()

@@ -16,7 +16,7 @@ import struct
 import sys
 from typing import Any, Callable, TypeVar
 
-import msgpack
+from msgpack import packb, unpackb
 
 from .dtypes import has_no_width, installed, is_ml_dtype, numpy_dtype, numpy_spec, torch_dtype, torch_spec
 from .messages import WireError
@@ -144,7 +144,7 @@ def _make(head: bytes, items: Any) -> Any:
 
 
 def _head(framework: int, spec: str, shape: Any) -> bytes:
-    head: bytes = msgpack.packb([framework, spec, list(shape)])
+    head: bytes = packb([framework, spec, list(shape)])
     return (len(head) + 2).to_bytes(2, "little") + head
 
 
@@ -152,7 +152,7 @@ def _maker(head: bytes) -> Callable[[Any], Any]:
     """What makes the value from the items, in memory of its own, and raises if there are too few of them."""
     if len(head) > _LONGEST_HEAD:
         raise WireError("a small tensor with a head of %d bytes" % len(head))
-    framework, spec, shape = msgpack.unpackb(head[2:])
+    framework, spec, shape = unpackb(head[2:])
     if type(spec) is not str:
         raise WireError("a small tensor of dtype %.40r" % (spec,))
     count = extent(shape, None) if type(shape) is list else 0

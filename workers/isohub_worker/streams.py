@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from typing import Any, Callable
 
 from .messages import WireError
@@ -44,7 +44,7 @@ class Streams:
     def __init__(self, step: Callable[[Stream], bool], pool: ThreadPoolExecutor | None) -> None:
         self._step = step
         self._pool = pool
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._open: OrderedDict[int, Stream] = OrderedDict()
 
     def open(self, stream: Stream, credit: int) -> None:

@@ -21,7 +21,8 @@ class TensorReader:
 
     Args:
         table: as the peer sent it; nothing in it is believed.
-        buffers: writable, one for each of the table's buffers; their memory becomes the arrays'.
+        buffers: writable, one for each of the table's buffers; their memory becomes the arrays'. A MemoryError in place of one
+            is raised for those that need it.
         place: whether a row's `device` is honoured (in the worker) or everything stays on the CPU (in the host).
     """
 
@@ -64,6 +65,8 @@ class TensorReader:
             raise WireError("buffer %d of %d" % (index, len(self._buffers)))
         data = self._settled.get(index)
         if data is None:
+            if isinstance(self._buffers[index], MemoryError):
+                raise self._buffers[index]
             data = memoryview(self._buffers[index]).cast("B")
             # Settled once for all rows: those that share memory would not if each made a copy of its own.
             data = memoryview(bytearray(data)) if data.readonly else _aligned(data, self._alignment(index))

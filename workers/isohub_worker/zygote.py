@@ -24,13 +24,13 @@ from __future__ import annotations
 import array
 import faulthandler
 import gc
-import json
 import os
-import signal
-import socket
 import sys
 import traceback
+from json import dumps, loads
 from select import POLLIN, poll
+from signal import SIG_DFL, SIG_SETMASK, SIG_UNBLOCK, SIGCHLD, pthread_sigmask, set_wakeup_fd, signal
+from socket import CMSG_LEN, socket
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -77,7 +77,7 @@ def main(fd: str) -> None:
         hold_to(boot["limits"])
     except MemoryError as error:
         hubconf = error
-    channel = socket.socket(fileno=control)
+    channel = socket(fileno=control)
     boot.update(introduce(channel))
     server = Server(boot, hubconf)
     watch_host(channel, boot["beat"], server.cancel)
@@ -146,9 +146,9 @@ class _Zygote:
         self._host = host
         self._pid = os.getpid()
         self._workers: set[int] = set()
-        self._awake, self._alarm = socket.socketpair()
+        self._awake, self._alarm = os.pipe()
         for end in (self._awake, self._alarm):
-            end.setblocking(False)
+            os.set_blocking(end, False)
 
     def worker(self) -> tuple[dict[str, Any], list[int]]:
         """Serve the host until the process ends. It returns in the forks only, each time with a worker's record and files."""
@@ -168,17 +168,17 @@ class _Zygote:
                         return argument, fds
                 continue
             for fd, _ in arrivals.poll():
-                if fd == self._awake.fileno():
-                    self._awake.recv(4096)
+                if fd == self._awake:
+                    os.read(fd, 4096)
                 else:
                     self._host.receive()
             self._report_ends()
 
     def _watch_children(self) -> None:
         """Be woken when a worker ends, whatever the hubconf has made of signals."""
-        self._handler = signal.signal(signal.SIGCHLD, lambda number, frame: None)
-        self._wakeup = signal.set_wakeup_fd(self._alarm.fileno())
-        self._mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+        self._handler = signal(SIGCHLD, lambda number, frame: None)
+        self._wakeup = set_wakeup_fd(self._alarm)
+        self._mask = pthread_sigmask(SIG_UNBLOCK, [SIGCHLD])
 
     def _forked(self, fds: list[int]) -> bool:
         """Fork; whether this is the fork."""
@@ -209,12 +209,13 @@ class _Zygote:
         if os.getppid() != self._pid:
             os._exit(0)
         os.setpgid(0, 0)
-        signal.set_wakeup_fd(self._wakeup)
+        set_wakeup_fd(self._wakeup)
         # None is a handler that was not set by Python, and cannot be either.
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL if self._handler is None else self._handler)
-        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
-        for ours in (self._host, self._awake, self._alarm):
-            ours.close()
+        signal(SIGCHLD, SIG_DFL if self._handler is None else self._handler)
+        pthread_sigmask(SIG_SETMASK, self._mask)
+        self._host.close()
+        for end in (self._awake, self._alarm):
+            os.close(end)
         begin_anew()
 
     def _report_ends(self) -> None:
@@ -234,7 +235,7 @@ class _Host:
     """
 
     def __init__(self, fd: int) -> None:
-        self._socket = socket.socket(fileno=fd)
+        self._socket = socket(fileno=fd)
         self._socket.set_inheritable(False)
         self._text = b""
         self._fds: list[int] = []
@@ -253,7 +254,7 @@ class _Host:
         while not self.has_line():
             self.receive()
         line, _, self._text = self._text.partition(b"\n")
-        return json.loads(line.decode())
+        return loads(line.decode())
 
     def take_fds(self, boot: dict[str, Any]) -> list[int]:
         """The file descriptors that came with a worker's record; they come no later than its first byte."""
@@ -263,7 +264,7 @@ class _Host:
 
     def receive(self) -> None:
         """Take in more of what the host says; end this process if it says no more."""
-        space = socket.CMSG_LEN(_MOST_FDS * array.array("i").itemsize)
+        space = CMSG_LEN(_MOST_FDS * array.array("i").itemsize)
         try:
             text, ancillary, _, _ = self._socket.recvmsg(65536, space)
         except OSError:
@@ -280,7 +281,7 @@ class _Host:
 
     def tell(self, *message: Any) -> None:
         try:
-            self._socket.sendall(json.dumps(message).encode() + b"\n")
+            self._socket.sendall(dumps(message).encode() + b"\n")
         except BrokenPipeError:
             os._exit(0)
         except OSError:

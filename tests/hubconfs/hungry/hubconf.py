@@ -72,6 +72,10 @@ def sleep(seconds):
     return os.getpid()
 
 
+def sleeper():
+    return sleep
+
+
 def numbers(count):
     for number in range(count):
         yield number

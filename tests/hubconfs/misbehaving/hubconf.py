@@ -27,6 +27,15 @@ def print_lines(count):
     return count
 
 
+def flood(size):
+    """So many bytes of output, by both ways out, the last of them telling how many there were."""
+    piece = b"".join(b"%063d\n" % number for number in range(1 << 14))
+    for number in range(size // len(piece)):
+        os.write(1 + number % 2, piece)
+    print("flooded with", size)
+    return size
+
+
 def print_unterminated():
     sys.stdout.write("no newline here")
     sys.stderr.write("nor here")
@@ -50,6 +59,17 @@ def close_fds():
     os.close(0)
     os.close(1)
     os.close(2)
+
+
+def close_all_files():
+    os.closerange(3, 1000)
+
+
+def replace_all_files():
+    """Others come to lie where this process had some."""
+    for number in os.listdir("/proc/self/fd"):
+        if int(number) > 2:
+            os.dup2(0, int(number))
 
 
 def change_folder(path):
