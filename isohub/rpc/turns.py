@@ -40,7 +40,7 @@ class Turns:
     Args:
         read: takes in one message, which may make something ready; False if the deadline came first. One thread at a time
             calls it.
-        none_follow: called when the last of the threads whose answers were there runs.
+        none_follow: called when the last of the threads whose answers were there has run, if not more often.
 
     Attributes:
         woken: empty unless threads are about to run whose answers are there.
@@ -106,6 +106,9 @@ class Turns:
             # Only now can a reader that leaves see this thread; if it left before, there is nobody to wait for.
             if awaited.ready or not self._reading:
                 return True
+            if not self.woken:
+                # This thread was, perhaps, and found that another had taken what it waits for.
+                self._none_follow()
             return alarm.acquire(timeout=-1 if deadline is None else max(0, deadline - time.monotonic()))
         finally:
             self._parked.pop(alarm, None)
