@@ -4,6 +4,7 @@
 BIN := .venv/bin
 INSTALLED := .venv/installed
 RUNS ?= 1000000
+SECONDS ?= 60
 BENCH := .venv-bench
 
 .PHONY: demo test soak fuzz check bench bench-peers
@@ -15,9 +16,10 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
 
-# The tests that go on for as long as they are told to, for a minute each.
+# What goes on for as long as it is told to: ten processes with one environment, and load while everything goes wrong.
 soak: $(INSTALLED)
-	ISOHUB_SOAK_SECONDS=60 $(BIN)/python -m pytest -s tests/integration/test_disk_soak.py
+	ISOHUB_SOAK_SECONDS=$(SECONDS) $(BIN)/python -m pytest -s tests/integration/test_disk_soak.py
+	$(BIN)/python -m tests.soak --seconds $(SECONDS)
 
 # Mutated frames into both sides of the wire: RUNS of them, by a mutator that knows what a message is made of.
 fuzz: $(INSTALLED)
