@@ -9,8 +9,10 @@ from isohub.errors import ConfigError
 
 __all__ = ["Restarts", "require_restart"]
 
-# The second start follows the first after this at the least, and each after that takes twice as long.
-_FIRST_DELAY = 0.5
+# The second start follows the first after this at the least, and each after that takes twice as long, up to the most.
+_FIRST_DELAY, _MOST_DELAY = 0.5, 30.0
+# A worker that lived for so long did not die of its start, so the next one need not wait.
+_LIVED = 10.0
 
 
 class Restarts:
@@ -30,6 +32,7 @@ class Restarts:
         self.loads = Loads()
         self._most = most
         self._count = 0
+        self._in_a_row = 0
         self._began = -float("inf")
 
     @property
@@ -39,10 +42,14 @@ class Restarts:
 
     def wait(self, closed: threading.Event) -> None:
         """Wait until it is time for the next, unless that is not wanted any more; count it."""
-        delay = _FIRST_DELAY * 2 ** (self._count - 1) if self._count else 0.0
-        closed.wait(max(0.0, self._began + delay - time.monotonic()))
+        since = time.monotonic() - self._began
+        if since >= _LIVED:
+            self._in_a_row = 0
+        delay = min(_FIRST_DELAY * 2 ** (self._in_a_row - 1), _MOST_DELAY) if self._in_a_row else 0.0
+        closed.wait(max(0.0, delay - since))
         self._began = time.monotonic()
         self._count += 1
+        self._in_a_row += 1
 
 
 def require_restart(restart: str | None, most: int) -> None:

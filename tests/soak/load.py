@@ -85,7 +85,7 @@ class Caller(threading.Thread):
         if ended and place.explains_end(self._ends):
             if isinstance(error, WorkerDied) and not place.ends_soon:
                 self._tally.took(
-                    f"{kind}, {place.name}: {error}"[:150],
+                    f"{kind} in {place.name}",
                     min(place.since_end, time.monotonic() - self.since),
                 )
         elif not (isinstance(error, CallTimeout) and (place.impatient or place.stopped_lately)):

@@ -31,6 +31,7 @@ class Tally:
         self.faults: Counter[str] = Counter()
         self.losses: list[str] = []
         self.slowest = 0.0, "nothing"
+        self._said: list[str] = []
         self._lock = threading.Lock()
 
     def call(self, kind: str, end: str, count: int = 1) -> None:
@@ -46,6 +47,10 @@ class Tally:
         with self._lock:
             self.losses.append(f"after {time.monotonic() - self.started:.1f} s: {what}")
 
+    def say(self, text: str) -> None:
+        """Something that the report has, too."""
+        self._said.append(text)
+
     def took(self, what: str, seconds: float) -> None:
         """It took so long from the cause of `what` to the end of a call."""
         with self._lock:
@@ -56,7 +61,7 @@ class Tally:
         seconds = time.monotonic() - self.started
         numbers = f"{_grouped(self.calls.total())} calls and {_grouped(self.faults.total())} faults in {seconds:.0f} seconds"
         slowest = f"the slowest end after its cause took {self.slowest[0]:.2f} s ({self.slowest[1]})"
-        lines = [f"{numbers}; {slowest}; losses: {len(self.losses) or 'none'}.", ""]
+        lines = [f"{numbers}; {slowest}; losses: {len(self.losses) or 'none'}.", *self._said, ""]
         for title, counts in (("Calls", self.calls), ("Ends", self.ends), ("Faults", self.faults)):
             lines += [f"| {title} | |", "|--|--|"]
             lines += [f"| {name} | {_grouped(count)} |" for name, count in sorted(counts.items())]
