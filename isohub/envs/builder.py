@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from isohub.config import Settings
 from isohub.disk import what_to_do
@@ -21,9 +22,11 @@ from isohub.envs.attempts import Attempt, Failure
 from isohub.envs.build import copy_repository, create_environment, install
 from isohub.envs.buildlog import BuildLog
 from isohub.envs.describe import Description, ImportFailure, describe
+from isohub.envs.explanations import needs_wheel
 from isohub.envs.fit import AttemptFailed, Fitting, Resolved
 from isohub.envs.folder import EnvironmentFolder, folder_name
 from isohub.envs.folderlocks import LONGEST_WAIT, Use, at_work
+from isohub.envs.lock import Lock
 from isohub.envs.manifest import SCHEMA, Manifest, Planned, RecipeUse, read_manifest, write_manifest
 from isohub.envs.plan import read_plan
 from isohub.envs.process import TimedOut
@@ -32,8 +35,9 @@ from isohub.envs.recipes import Recipe, find_recipe
 from isohub.envs.record import write_record
 from isohub.envs.request import EnvironmentRequest
 from isohub.envs.standins import asked_of_pip, put_standins
-from isohub.envs.uv import Uv, load_uv
-from isohub.errors import BuildError, FetchError
+from isohub.envs.uv import Uv, in_a_box, load_uv, out_of_the_box
+from isohub.envs.wheelhouse import add_wheels, built_wheels
+from isohub.errors import BuildError, FetchError, ResolveError
 from isohub.hubconf.distributions import distributions_for
 from isohub.hubconf.requirements import Requirement
 from isohub.progress import Progress
@@ -41,6 +45,8 @@ from isohub.sandbox import sandbox_of
 from isohub.sources.tree import Tree
 
 __all__ = ["Builder", "Built", "Resolved"]
+
+_T = TypeVar("_T")
 
 
 class Built(NamedTuple):
@@ -88,8 +94,8 @@ class Builder:
             OfflineError: something is not in uv's cache, and nobody may be asked.
             BuildError: a step failed.
         """
-        with self._disk_errors():
-            uv = load_uv(self._settings)
+
+        def build(uv: Uv) -> Built:
             fitting = self._fitting(uv, anew)
             attempt = fitting.start()
             while True:
@@ -100,8 +106,9 @@ class Builder:
                     attempt = self._next(fitting, failed.failure)
                 else:
                     fitting.keep(resolved)
-                    self._log.discard()
                     return built
+
+        return self._with_uv(build)
 
     def resolve(self) -> Resolved:
         """Do what can be done without building anything.
@@ -109,17 +116,17 @@ class Builder:
         Raises:
             HubconfError, ConfigError, PythonNotFound, ResolveError, OfflineError, BuildError: as :meth:`build` says.
         """
-        with self._disk_errors():
-            fitting = self._fitting(load_uv(self._settings), anew=False)
+
+        def resolve(uv: Uv) -> Resolved:
+            fitting = self._fitting(uv, anew=False)
             attempt = fitting.start()
             while True:
                 try:
-                    resolved = self._resolved(fitting, attempt)
+                    return self._resolved(fitting, attempt)
                 except AttemptFailed as failed:
                     attempt = self._next(fitting, failed.failure)
-                else:
-                    self._log.discard()
-                    return resolved
+
+        return self._with_uv(resolve)
 
     def rebuild(self, resolved: Resolved, *, damaged: Callable[[], bool] | None = None) -> Built:
         """Build what was resolved before and locked: exactly that, or nothing.
@@ -131,13 +138,30 @@ class Builder:
         Raises:
             OfflineError, BuildError: as :meth:`build` says.
         """
-        with self._disk_errors():
+
+        def build(uv: Uv) -> Built:
             try:
-                built = self._built(resolved, load_uv(self._settings), damaged)
+                return self._built(resolved, uv, damaged)
             except AttemptFailed as failed:
                 raise failed.failure.error from failed
+
+        return self._with_uv(build)
+
+    def _with_uv(self, act: Callable[[Uv], _T]) -> _T:
+        """Do it with uv; where there is a sandbox first without building anything from source, and then in there if it may."""
+        with self._disk_errors():
+            uv = load_uv(self._settings)
+            try:
+                done = act(uv)
+            except (ResolveError, BuildError) as error:
+                allowed = uv.only_wheels and self._settings.network and not uv.offline
+                if not (allowed and needs_wheel(f"{error.message}\n{error.tail}")):
+                    raise
+                self._progress.say("not everything has a wheel: building from source, in the sandbox")
+                with in_a_box(uv, self._settings) as uv:
+                    done = act(uv)
             self._log.discard()
-            return built
+            return done
 
     def _fitting(self, uv: Uv, anew: bool) -> Fitting:
         recipe = find_recipe(self._tree, self._request, self._settings)
@@ -201,7 +225,12 @@ class Builder:
         with self._progress.step(f"installing {len(resolved.lock.packages)} distributions"):
             uv = with_builds(uv, resolved.plan.recipe)
             try:
-                linked = install(folder.python, folder.lock, resolved.lock, uv, self._log, use.descriptors)
+                if uv.box is None:
+                    linked = install(
+                        folder.python, folder.lock, resolved.lock, uv, self._log, use.descriptors
+                    )
+                else:
+                    linked = self._install_built(folder, resolved.lock, uv, use)
             except BuildError as error:
                 raise _failed(resolved, error) from error
             put_standins(folder, resolved.lock)
@@ -210,6 +239,18 @@ class Builder:
                 f"{self._settings.home} and uv's cache are on different disks, so files were copied and not linked; "
                 "UV_CACHE_DIR moves the cache"
             )
+
+    def _install_built(self, folder: EnvironmentFolder, lock: Lock, uv: Uv, use: Use) -> bool:
+        """Like `install`, where some of it has to be built in a box."""
+        ready, sources = lock.parted()
+        outside = out_of_the_box(uv)
+        with tempfile.TemporaryDirectory(prefix="isohub-wheels-") as temporary:
+            wheels = built_wheels(sources, uv, folder.python, Path(temporary) / "wheels", self._log)
+            rest = Path(temporary) / "pylock.toml"
+            rest.write_text(ready.text, encoding="utf-8")
+            linked = install(folder.python, rest, ready, outside, self._log, use.descriptors)
+            add_wheels(wheels, outside, folder.python, self._log)
+        return linked
 
     def _import(self, folder: EnvironmentFolder, resolved: Resolved, use: Use) -> Description:
         recipe = resolved.plan.recipe

@@ -22,8 +22,9 @@ __all__ = [
 ]
 
 NO_BUILD_HINT = (
-    "with a sandbox nothing is built from source; an environment that a Hub without one has built, from code that you trust, is "
-    "used by both: isohub.Hub().environment(...)"
+    "in a sandbox without network nothing is built from source, since what that takes has to be fetched: network=True builds it "
+    "in the sandbox; and an environment that a Hub without one has built, from code that you trust, is used by both: "
+    "isohub.Hub().environment(...)"
 )
 NO_ROOM_HINT = "make room, or name another disk by ISOHUB_HOME and UV_CACHE_DIR"
 

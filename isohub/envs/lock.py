@@ -6,6 +6,7 @@ It is good for one version of Python on one platform.
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ __all__ = ["Lock", "LockedPackage", "parse_lock"]
 _FILES = ("wheels", "sdist", "archive")
 # These have no file that could be hashed: a commit of a repository, or a folder of the user's own.
 _SOURCES = ("vcs", "directory")
+_NAME = re.compile(r'(?m)^name = "([^"]*)"')
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,17 @@ class Lock:
     def digest(self) -> str:
         """Of the whole text."""
         return hashlib.sha256(self.text.encode()).hexdigest()
+
+    def parted(self) -> tuple[Lock, Lock]:
+        """What of it is ready, and what has to be built here."""
+        head, *blocks = re.split(r"(?m)^(?=\[\[packages\]\])", self.text)
+        built = {item.name for item in self.packages if item.built}
+        parts: tuple[list[str], list[str]] = ([head], [head])
+        for block in blocks:
+            name = _NAME.search(block)
+            parts[name is not None and canonicalize_name(name[1]) in built].append(block)
+        ready, sources = (parse_lock("".join(part)) for part in parts)
+        return ready, sources
 
     def version(self, name: str) -> str | None:
         """The locked version of a distribution; None if it is not in here."""

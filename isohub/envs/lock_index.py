@@ -19,15 +19,16 @@ _FROM_WEB = re.compile(r'^(wheels|sdist) = .*\burl = "https?://', re.MULTILINE)
 _VERSION = re.compile(r'^version = ".*"$', re.MULTILINE)
 
 
-def default_index(uv: Uv, empty: Path, log: BuildLog) -> str | None:
+def default_index(uv: Uv, empty: Path, python: Path, log: BuildLog) -> str | None:
     """The address of the index that uv asks first, without credentials; None if it asks none.
 
     Args:
         empty: a file to ask about nothing with.
+        python: an interpreter to ask for.
     """
     empty.write_text("", encoding="utf-8")
     arguments: list[str | Path] = ["pip", "compile", empty, "--emit-index-url", "--no-header", "--quiet"]
-    answer = uv.run(arguments, log=log, limit=_LIMIT)
+    answer = uv.run(arguments, log=log, limit=_LIMIT, python=python)
     found = re.search(r"^--index-url (\S+)$", answer.output, re.MULTILINE)
     return _CREDENTIALS.sub("//", found[1]) if found else None
 

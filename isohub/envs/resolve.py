@@ -108,9 +108,11 @@ def resolve(question: Question, uv: Uv, folder: Path, log: BuildLog) -> Lock:
         folder / "constraints.txt",
         folder / "pylock.new.toml",
     )
+    # Whatever a box writes lies in the box.
+    answered = partial if uv.box is None else uv.box.scratch / partial.name
     _write(wanted, question.plan.requirements)
     _write(bounds, question.plan.constraints)
-    partial.unlink(missing_ok=True)  # uv would prefer its versions
+    answered.unlink(missing_ok=True)  # uv would prefer its versions
     arguments: list[str | Path] = ["pip", "compile", wanted, "--python", question.interpreter.path, "--quiet"]
     for path in (bounds, *uv.settings.constraints):
         arguments += ["--constraints", path]
@@ -120,13 +122,14 @@ def resolve(question: Question, uv: Uv, folder: Path, log: BuildLog) -> Lock:
             arguments += ["--exclude-newer-package", f"{name}=9999-01-01T00:00:00Z"]
     if question.torch_backend is not None:
         arguments += ["--torch-backend", question.torch_backend]
-    arguments += ["--format", "pylock.toml", "--generate-hashes", "--no-header", "--output-file", partial]
-    answer = uv.run(arguments, log=log, limit=_LIMIT)
+    arguments += ["--format", "pylock.toml", "--generate-hashes", "--no-header", "--output-file", answered]
+    python = question.interpreter.path
+    answer = uv.run(arguments, log=log, limit=_LIMIT, python=python)
     if answer.returncode != 0:
         raise _failure(answer.output, question, uv, log)
-    index = default_index(uv, folder / "nothing.in", log)
+    index = default_index(uv, folder / "nothing.in", python, log)
     try:
-        text = partial.read_text(encoding="utf-8")
+        text = answered.read_text(encoding="utf-8") if uv.box is None else uv.box.text(answered)
         lock = parse_lock(with_index(text, index) if index else text)
     except (OSError, ValueError) as error:
         raise ResolveError(f"uv wrote no lock that can be used: {error}", log=log.path) from error
@@ -146,7 +149,10 @@ def has_wheel(name: str, version: str, interpreter: Interpreter, uv: Uv, folder:
     arguments: list[str | Path] = ["pip", "compile", wanted, "--python", interpreter.path, "--quiet"]
     return (
         uv.run(
-            [*arguments, "--no-deps", *(() if uv.only_wheels else ONLY_WHEELS)], log=log, limit=_WHEEL_LIMIT
+            [*arguments, "--no-deps", *(() if uv.only_wheels else ONLY_WHEELS)],
+            log=log,
+            limit=_WHEEL_LIMIT,
+            python=interpreter.path,
         ).returncode
         == 0
     )

@@ -149,7 +149,7 @@ def test_the_first_import_is_in_the_sandbox_too(here: Path) -> None:
 
 
 @needs_bubblewrap
-def test_nothing_is_built_from_source_in_a_sandbox(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_built_from_source_without_network(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran = here / "setup-ran"
     setup = f"open({str(ran)!r}, 'w').close()\nfrom setuptools import setup\nsetup(name='isohub-test-sourced', version='1.0')\n"
     links = here / "links"
