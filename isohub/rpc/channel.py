@@ -7,11 +7,13 @@ its answers do, so there is nothing else to watch.
 from __future__ import annotations
 
 import os
+import sys
 import time
 import weakref
 from collections.abc import Callable, MutableSequence, Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from threading import get_ident
 from types import EllipsisType
 from typing import Any, NoReturn
 
@@ -30,7 +32,7 @@ from isohub.rpc.requests import Requests
 from isohub.rpc.turns import Turns
 from isohub_worker import messages
 from isohub_worker.arena import Inlet, Outlet
-from isohub_worker.codec import Decoder
+from isohub_worker.codec import CannotEncode, Decoder
 from isohub_worker.faults import Fault
 from isohub_worker.messages import Unavailable, WireError
 
@@ -229,7 +231,7 @@ class Channel:
 
     def wait_for(self, call: Call, deadline: float | None) -> bool:
         """Until `call` is answered; False if the deadline came first."""
-        if self._turns.mine or self._link.sending:
+        if self._busy():
             self._refuse()
         return self._turns.wait(call, deadline)
 
@@ -240,7 +242,7 @@ class Channel:
 
     def look(self) -> None:
         """Take in what has arrived, without waiting, unless another thread does."""
-        if not (self._turns.mine or self._link.sending):
+        if not self._busy():
             self._turns.wait(_End(self), 0.0)
 
     def give_up(self, call: Call) -> None:
@@ -279,7 +281,7 @@ class Channel:
             StopIteration: there is none.
             RemoteError: the iterator over there raised. Otherwise as `call`.
         """
-        if self.refusals.forked or self._turns.mine or self._link.sending:
+        if self.refusals.forked or self._busy():
             self._refuse()
         while True:
             deadline = None if self.timeout is None else time.monotonic() + self.timeout
@@ -310,11 +312,15 @@ class Channel:
         lent: list[int] | None = None,
     ) -> None:
         try:
-            if self._turns.mine or self._link.sending or self.refusals.decided:
+            if self._busy() or self.refusals.decided:
                 self._refuse()
             # Packed here, a target skips the codec's search for what it might be.
             reference = None if target is None else self._proxies.own_reference(target)
-            self._requests.ask(number, op, reference, args, kwargs or {}, lent)
+            message = [messages.REQUEST, number, op, reference, [*args], kwargs or {}, _grad_mode()]
+            try:
+                self._requests.tell(message, lent)
+            except CannotEncode as error:
+                raise self._requests.unsupported(error, op, args, kwargs or {}) from None
             # Numbers count up for calls and down for streams. Threads may come here in another order.
             if number > self._tally[0]:
                 self._tally[0] = number
@@ -348,6 +354,11 @@ class Channel:
     def replace(self, proxy: RemoteObject, new: RemoteObject) -> None:
         """Have `proxy`, of a worker that has ended, stand for the object `new` of this one."""
         self._proxies.replace(proxy, new)
+
+    def _busy(self) -> bool:
+        """Whether this thread is in the middle of taking in an answer, or of sending."""
+        me = get_ident()
+        return self._turns.reading.get("by") == me or me in self._link.senders
 
     def _refuse(self) -> NoReturn:
         """Raise, since nothing can be asked: not any more, or not by this thread.
@@ -506,3 +517,12 @@ def _after_fork_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def _grad_mode() -> int:
+    torch = sys.modules.get("torch")
+    if torch is None or not hasattr(torch, "is_grad_enabled") or torch.is_grad_enabled():
+        return messages.GRAD
+    if torch.is_inference_mode_enabled():
+        return messages.INFERENCE
+    return messages.NO_GRAD

@@ -43,6 +43,7 @@ class Link:
     Attributes:
         held: messages that wait for others to go along.
         over: whether nothing is sent any more.
+        senders: threads that are in the middle of `send`.
     """
 
     def __init__(self) -> None:
@@ -60,7 +61,7 @@ class Link:
         self._send = partial(zmq.backend.Socket.send, self._outbox)
         self._recv = partial(zmq.backend.Socket.recv, self._inbox)
         self._sending = threading.Lock()
-        self._senders: set[int] = set()  # threads that have the lock or are about to take it, as in ``turns``
+        self.senders: set[int] = set()  # threads that have the lock or are about to take it, as in ``turns``
         self.held: deque[Sequence[Any]] = deque()
         self.over = False
 
@@ -91,15 +92,10 @@ class Link:
 
     # ---- out
 
-    @property
-    def sending(self) -> bool:
-        """Whether this thread is in the middle of `send`."""
-        return threading.get_ident() in self._senders
-
     def send(self, *messages: Sequence[Any]) -> None:
         """Send messages, given as their parts, after those that are held; after `end` they go nowhere."""
         me = threading.get_ident()
-        self._senders.add(me)
+        self.senders.add(me)
         try:
             with self._sending:
                 if self.held or len(messages) != 1:
@@ -109,7 +105,7 @@ class Link:
                 else:
                     self._transmit(pack(*messages))
         finally:
-            self._senders.discard(me)
+            self.senders.discard(me)
 
     def hold(self, message: Sequence[Any]) -> None:
         """Have a message leave with the next one that is sent, or by `flush`."""

@@ -6,7 +6,6 @@ moment ask again, and a worker that has enough to do takes nothing before it has
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -65,47 +64,30 @@ class Requests:
         self._releases = releases
         self._enough = _AHEAD * threads
 
-    def ask(
-        self,
-        number: int,
-        op: str,
-        target: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        lent: list[int] | None = None,
-    ) -> None:
-        """Send a call or the opening of a stream.
+    def tell(self, message: list[Any], lent: list[int] | None = None) -> None:
+        """Send a message, now or with others a moment later.
 
         Args:
-            number: which one it is.
-            op: what to do.
-            target: on what: the extension that refers to it, or None.
-            args: the arguments.
-            kwargs: those with names.
+            message: what to say.
             lent: as in `Encoder.encode`.
 
         Raises:
-            UnsupportedValue: an argument has no form that can cross.
-            ForeignObject: an argument belongs to another worker.
+            CannotEncode: it has a value that has no form that can cross.
+            ForeignObject: or one that belongs to another worker.
         """
-        try:
-            self.tell([messages.REQUEST, number, op, target, [*args], kwargs, _grad_mode()], lent)
-        except CannotEncode as error:
-            raise self._unsupported(error, op, args, kwargs) from None
-
-    def tell(self, message: list[Any], lent: list[int] | None = None) -> None:
-        """Send a message, now or with others a moment later."""
         # Before the notes are taken, which would be lost if it cannot be sent.
         parts = self._encoder.encode(message, lent)
         news: tuple[list[Any], ...] = ()
         if self._releases.notes:
             # What the message names cannot be among what was dropped by now.
             news = (self._encoder.encode(self._take_releases()),)
-        if (self._turns.woken or len(self._calls.open) > self._enough) and len(parts) == 1 and not news:
+        others_follow = self._turns.woken
+        if (others_follow or len(self._calls.open) > self._enough) and len(parts) == 1 and not news:
             self._link.hold(parts)
             # If nobody reads an answer before that.
             self._releases.request()
-            self.flush_if_due()
+            if others_follow:
+                self.flush_if_due()  # they may have run by now
         else:
             self._link.send(*news, parts)
 
@@ -136,10 +118,10 @@ class Requests:
                 self._cancels.stop(stream)
         return [messages.RELEASE, objects, streams, blocks]
 
-    def _unsupported(
+    def unsupported(
         self, error: CannotEncode, op: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> UnsupportedValue:
-        """Say which argument it was."""
+        """The error for arguments that cannot be sent, which says which of them it was."""
         where = ""
         first = 1 if op == "call" else 0  # the others have a name before the caller's arguments
         for label, value in [*((f"argument {i}", arg) for i, arg in enumerate(args, first)), *kwargs.items()]:
@@ -152,12 +134,3 @@ class Requests:
             f"cannot send this to {self._name}: {error}{where}",
             hint="pass plain values, arrays, tensors or objects of the same worker; functions stay where they are",
         )
-
-
-def _grad_mode() -> int:
-    torch = sys.modules.get("torch")
-    if torch is None or not hasattr(torch, "is_grad_enabled") or torch.is_grad_enabled():
-        return messages.GRAD
-    if torch.is_inference_mode_enabled():
-        return messages.INFERENCE
-    return messages.NO_GRAD

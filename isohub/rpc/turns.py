@@ -43,6 +43,7 @@ class Turns:
         none_follow: called when the last of the threads whose answers were there has run, if not more often.
 
     Attributes:
+        reading: who does, as "by"; empty if nobody does.
         woken: empty unless threads are about to run whose answers are there.
     """
 
@@ -51,20 +52,15 @@ class Turns:
         self._none_follow = none_follow
         # A lock that knows its owner from the instant that it is taken: whatever interrupts the owner, a signal or a finalizer
         # of somebody's, finds the two in agreement.
-        self._reading: dict[str, int] = {}
+        self.reading: dict[str, int] = {}
         self._parked: dict[threading.Lock, Awaited] = {}
         self.woken: dict[threading.Lock, float] = {}  # and since when
         self._crowded = False  # whether the last one that was woken had to wait for the interpreter
 
-    @property
-    def mine(self) -> bool:
-        """Whether this thread is the one that reads."""
-        return self._reading.get("by") == threading.get_ident()
-
     def wait(self, awaited: Awaited, deadline: float | None) -> bool:
         """Until `awaited` is ready; False if the deadline came first."""
         me = threading.get_ident()
-        reading = self._reading
+        reading = self.reading
         slept = False
         try:
             while not awaited.ready:
@@ -87,14 +83,14 @@ class Turns:
 
     def __enter__(self) -> Turns:
         me = threading.get_ident()
-        while self._reading.setdefault("by", me) != me:
+        while self.reading.setdefault("by", me) != me:
             self._park(_NOTHING, None)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._reading.clear()
+        self.reading.clear()
         self._wake_next()
 
     def _park(self, awaited: Awaited, deadline: float | None) -> bool:
@@ -104,7 +100,7 @@ class Turns:
         self._parked[alarm] = awaited
         try:
             # Only now can a reader that leaves see this thread; if it left before, there is nobody to wait for.
-            if awaited.ready or not self._reading:
+            if awaited.ready or not self.reading:
                 return True
             if not self.woken:
                 # This thread was, perhaps, and found that another had taken what it waits for.
@@ -121,7 +117,7 @@ class Turns:
         parked = self._parked.copy()  # which is made in one go: others park meanwhile
         wakes = (self._wake(alarm, answered=True) for alarm, awaited in parked.items() if awaited.ready)
         if not any([*wakes] if self._crowded else wakes):
-            if not self._reading:
+            if not self.reading:
                 any(self._wake(alarm, answered=False) for alarm in reversed(parked))
             if not self.woken:
                 self._none_follow()

@@ -162,11 +162,12 @@ def _silenced(releases: Any) -> Any:
 class _Loop:
     """Stands for a link whose worker has sent what is in `arriving`, and sends no more."""
 
-    sending = False
+    over = False
 
     def __init__(self) -> None:
         self.arriving: deque[Sequence[Any]] = deque()
         self.held: list[Sequence[Any]] = []
+        self.senders: set[int] = set()
 
     def send(self, *messages: Sequence[Any]) -> None: ...
 

@@ -113,7 +113,7 @@ def test_an_interrupt_stops_the_call(remote: Remote) -> None:
     main = threading.get_ident()
 
     def interrupt() -> None:
-        until(lambda: remote.worker.channel._turns._reading.get("by") == main)
+        until(lambda: remote.worker.channel._turns.reading.get("by") == main)
         signal.pthread_kill(main, signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)

@@ -300,7 +300,7 @@ def test_an_interrupted_call_is_dropped_and_nothing_else(python: Path, tmp_path:
         main = threading.get_ident()
 
         def interrupt() -> None:
-            until(lambda: remote.worker.channel._turns._reading.get("by") == main)
+            until(lambda: remote.worker.channel._turns.reading.get("by") == main)
             signal.pthread_kill(main, signal.SIGINT)
 
         thread = threading.Thread(target=interrupt)

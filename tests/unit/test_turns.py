@@ -34,7 +34,7 @@ class Source:
     def read(self, deadline: float | None) -> bool:
         assert self._busy.acquire(blocking=False), "two threads read at once"
         try:
-            assert self.turns.mine
+            assert self.turns.reading == {"by": threading.get_ident()}
             self.readers.add(threading.get_ident())
             answer = self.coming.get(
                 timeout=_LONG if deadline is None else max(0, deadline - time.monotonic())
@@ -68,13 +68,13 @@ def test_one_that_waits_alone_reads_for_itself(source: Source) -> None:
     source.coming.put(second)
     assert source.turns.wait(second, None)
     assert first.ready
-    assert not source.turns.mine
+    assert not source.turns.reading
     assert source.turns.wait(first, None), "what is ready needs no reading"
 
 
 def test_a_deadline_ends_the_wait_of_the_one_that_reads(source: Source) -> None:
     assert not source.turns.wait(Answer(), time.monotonic() + 0.01)
-    assert not source.turns.mine
+    assert not source.turns.reading
 
 
 def test_a_deadline_ends_the_wait_of_one_that_does_not_read(source: Source) -> None:
@@ -130,8 +130,8 @@ def test_everybody_can_be_woken_at_once(source: Source) -> None:
 
     run(end, *(lambda answer=answer: source.turns.wait(answer, None) for answer in answers))
     with source.turns:
-        assert source.turns.mine
-    assert not source.turns.mine
+        assert source.turns.reading == {"by": threading.get_ident()}
+    assert not source.turns.reading
 
 
 def test_threads_that_wait_all_the_time_get_every_answer(source: Source) -> None:
