@@ -124,6 +124,32 @@ ANSWERS: dict[str, Callable[[int], list[bytes]]] = {
     "dict-of-object": lambda call: message(VALUE, call, [ext(3), reference(1, "__iter__", "__getitem__")]),
 }
 
+_GREETING = b"\xff" + bytes(8) + b"\x7f\3\0NULL" + bytes(48) + b"\4\x1a\5READY\x0bSocket-Type\0\0\0\4PUSH"
+# What it writes into a connection of its own to where replies go, below ZeroMQ's messages; then it answers whatever it is asked.
+RAW: dict[str, bytes] = {
+    "raw-garbage": b"GET / HTTP/1.1\r\n\r\n" * 1000,
+    "raw-half-a-greeting": _GREETING[:20],
+    "raw-no-command": _GREETING[:64] + bytes(1000),
+    "raw-frame": _GREETING + b"\0\4\xc1bad",
+    "raw-half-a-frame": _GREETING + b"\0\x10half",
+    "raw-large-length": _GREETING + b"\2" + (1 << 34).to_bytes(8, "big") + b"x",
+    "raw-huge-length": _GREETING + b"\2" + (1 << 62).to_bytes(8, "big") + b"x",
+    "raw-negative-length": _GREETING + b"\2" + b"\xff" * 8 + b"x",
+}
+
+
+def write_raw(raw: socket.socket, text: bytes) -> None:
+    greeting, frames = text[: len(_GREETING)], text[len(_GREETING) :]
+    raw.sendall(greeting)
+    said = b""
+    # What comes before it is greeted back is taken for a part of the greeting.
+    while greeting == _GREETING and b"READY" not in said:
+        said += raw.recv(1000)
+    try:
+        raw.sendall(frames)
+    except BrokenPipeError:
+        pass  # the beginning was enough for the host to hang up
+
 
 def main() -> None:
     host = socket.socket(fileno=int(sys.argv[-1]))
@@ -152,6 +178,9 @@ def main() -> None:
     if behaviour in STARTS:
         outbox.send_multipart(STARTS[behaviour](boot["key"]))
         time.sleep(600)
+    raw = socket.socket(socket.AF_UNIX)
+    if behaviour in RAW:
+        raw.connect(boot["replies"][len("ipc://") :])
     outbox.send_multipart(message(HELLO, PROTOCOL, boot["key"], getpid()))
     asked = 0
     while True:
@@ -162,6 +191,10 @@ def main() -> None:
         asked += 1
         if asked == 1:
             outbox.send_multipart(message(VALUE, call, {"python": "fake"}))
+            if behaviour in RAW:
+                write_raw(raw, RAW[behaviour])
+        elif behaviour in RAW:
+            outbox.send_multipart(message(VALUE, call, "answer"))
         elif asked == 4:
             print("asked, and answering nonsense", flush=True)
             outbox.send_multipart(ANSWERS[behaviour](call))

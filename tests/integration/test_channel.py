@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import random
 import signal
 import threading
@@ -519,6 +520,33 @@ def test_nonsense_ends_every_wait_and_the_worker(behaviour: str, python: Path, t
         assert not worker.alive
         with pytest.raises(IsohubError, match="has ended"):
             worker.channel.call("load", None, ("anything",))
+    finally:
+        worker.close()
+
+
+@pytest.mark.parametrize("behaviour", sorted(fake_worker.RAW))
+def test_what_is_no_message_at_all_disturbs_no_call(behaviour: str, python: Path, tmp_path: Path) -> None:
+    """Half a frame, or one of more bytes than there are, on a connection that the worker may make: ZeroMQ keeps it to itself."""
+    worker = Worker(
+        fake_python(python, tmp_path),
+        name="test/fake",
+        repo_dir=tmp_path / behaviour,
+        environ=scrubbed_environ(),
+        logs=tmp_path / "logs",
+    )
+
+    def call() -> Any:
+        return worker.channel.call("load", None, ("anything",), timeout=PATIENCE)
+
+    try:
+        if behaviour == "raw-frame":
+            # A whole one is taken for the worker's word, so the others are not kept from the door.
+            with pytest.raises(ProtocolError):
+                until(lambda: call() != "answer")
+        else:
+            assert [call() for _ in range(20)] == ["answer"] * 20
+            os.kill(worker.pid, signal.SIGKILL)
+        until(lambda: not worker.alive)
     finally:
         worker.close()
 

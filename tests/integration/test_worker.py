@@ -515,6 +515,40 @@ def test_a_fork_of_the_host_has_no_workers(python: Path, tmp_path: Path, leave: 
     assert (process.returncode, out, err) == (0, "child 4\nparent True\n", "")
 
 
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_processes_that_multiprocessing_makes_have_no_workers(
+    python: Path, tmp_path: Path, method: str
+) -> None:
+    """A fork has a remote object that it cannot use; no other process can be given one."""
+    program = f"""
+        import multiprocessing
+
+        thing = load("thing", 5)
+        context = multiprocessing.get_context("{method}")
+        process = context.Process(target=thing.add)
+        try:
+            process.start()
+        except Exception as error:
+            print(type(error).__name__, end=" ")
+        else:
+            process.join()
+            print(process.exitcode, end=" ")
+        for number in range(100):
+            assert thing.number == 5
+        print(worker.alive)
+        worker.close()
+    """
+    process = host(python, tmp_path, "objects", program)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, err
+    if method == "fork":
+        assert out == "1 True\n"
+        assert "this process is a fork of the one that loaded" in err
+    else:
+        assert out.endswith(" True\n")
+        assert out != "0 True\n", "it was refused"
+
+
 def test_a_fork_of_the_host_keeps_nothing_alive(python: Path, tmp_path: Path) -> None:
     program = """
         from isohub.supervise.launch import _guard
