@@ -100,6 +100,7 @@ class Work:
         yield 0
         begun.append("second")
         try:
+            print("second")
             time.sleep(seconds)
         except BaseException as error:
             met.append(type(error).__name__)
