@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
+import filelock
+
 from isohub.sandbox import Sandbox
 
 __all__ = ["Box", "made_box"]
@@ -55,14 +57,14 @@ class Box:
         """What goes before the words of a command of uv's.
 
         Args:
-            command: the program, by its full path, and its arguments; files among them can be read, and files that these name.
+            command: the program, by its full path, and its arguments; files among them can be read.
             environ: the process environment of the command.
             folder: its working directory.
             python: the interpreter that it is about.
         """
         files = [path for path in map(Path, command) if path.is_absolute() and path.is_file()]
-        files += [folder / "uv.toml", *_settings(environ)]
-        readable = [*files, *_named_in(environ, files[1:])]
+        settings = [folder / "uv.toml", *_settings(environ)]
+        readable = [*files, *settings, *_named_in(environ, settings)]
         return self.sandbox.words(
             python,
             environ,
@@ -85,13 +87,38 @@ class Box:
 
 @contextmanager
 def made_box(sandbox: Sandbox, parent: Path) -> Iterator[Box]:
-    """A box with a scratch folder in `parent`, which is removed in the end."""
+    """A box with a scratch folder in `parent`, which is removed in the end; if this process is killed, by the next one."""
     parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix="box-", dir=parent))
+    with filelock.FileLock(parent / "lock"):
+        for left in parent.glob("box-*.lock"):
+            _remove_if_left(left)
+        scratch = Path(tempfile.mkdtemp(prefix="box-", dir=parent))
+        held = filelock.FileLock(scratch.with_suffix(".lock"))
+        held.acquire()
     try:
         yield Box(sandbox, scratch)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        _remove(scratch)
+        held.release()
+        scratch.with_suffix(".lock").unlink(missing_ok=True)
+
+
+def _remove_if_left(lock: Path) -> None:
+    try:
+        with filelock.FileLock(lock, timeout=0):
+            _remove(lock.with_suffix(""))
+    except filelock.Timeout:
+        return  # somebody is at work in it
+    lock.unlink(missing_ok=True)
+
+
+def _remove(scratch: Path) -> None:
+    """Remove a scratch folder, in which there may be folders that say that nobody may look into them."""
+    for folder, names, _ in os.walk(scratch):
+        for name in names:
+            if not os.path.islink(path := os.path.join(folder, name)):  # noqa: PTH114, PTH118 - as os.walk says it
+                os.chmod(path, 0o700)  # noqa: PTH101
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _settings(environ: Mapping[str, str]) -> Iterator[Path]:
@@ -102,10 +129,10 @@ def _settings(environ: Mapping[str, str]) -> Iterator[Path]:
         yield Path(named)
 
 
-def _named_in(environ: Mapping[str, str], files: Iterable[Path]) -> Iterator[Path]:
-    """Local files and folders from which distributions come."""
+def _named_in(environ: Mapping[str, str], settings: Iterable[Path]) -> Iterator[Path]:
+    """Local files and folders from which distributions come, by the user's word: a repository may name any it wants to see."""
     texts = [value for name, value in environ.items() if name.startswith("UV_")]
-    for file in files:
+    for file in settings:
         if file.is_file() and file.stat().st_size < _MOST_TEXT:
             texts.append(file.read_text(encoding="utf-8", errors="replace"))
     for text in texts:

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 import isohub
+from isohub.envs.boxed import Box
 from isohub.errors import BuildError, ResolveError
-from isohub.sandbox import bubblewrap
+from isohub.sandbox import Sandbox, bubblewrap
 from tests.workers import PYTHONS
 
 PROGRAM, MISSING = bubblewrap(network=True)
@@ -120,6 +121,9 @@ def test_it_is_built_in_the_sandbox_and_works(
 ) -> None:
     sdist(tmp_path / "links", home, user)
     monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path / "links"))
+    left = home / "tools-v1" / "boxes" / "box-left"  # by somebody who was killed
+    (left / "closed").mkdir(parents=True)
+    left.with_suffix(".lock").touch()
     options = {"sandbox": "bwrap", "network": True, "requirements": [NAME], "python": PYTHONS[-1]}
     with outside(), isohub.Hub(**options) as hub:  # type: ignore[arg-type]
         environment = hub.environment(repo, source="local", trust_repo=True, verbose=False)
@@ -133,7 +137,7 @@ def test_it_is_built_in_the_sandbox_and_works(
         assert hub.environment(repo, source="local", verbose=False) == environment, "it is built once"
         assert not [*hub.verify([environment])]
     assert not left_by_setup()
-    assert not [*(home / "tools-v1" / "boxes").iterdir()]
+    assert not [*(home / "tools-v1" / "boxes").glob("box-*")]
 
 
 @pytest.mark.parametrize(
@@ -162,4 +166,21 @@ def test_what_does_not_build_is_an_error(
         assert words in str(caught.value)
         assert caught.value.log is not None
         assert not hub.environments()
-    assert not [*(home / "tools-v1" / "boxes").iterdir()]
+    assert not [*(home / "tools-v1" / "boxes").glob("box-*")]
+
+
+def test_only_the_users_own_words_let_files_in(tmp_path: Path) -> None:
+    """What is required can name files, too, and that may be a stranger's word."""
+    wanted, secret, links = tmp_path / "requirements.in", tmp_path / "secret", tmp_path / "links"
+    secret.touch()
+    links.mkdir()
+    wanted.write_text(f"secret @ {secret.as_uri()}\n")
+    words = Box(Sandbox(PROGRAM), tmp_path / "scratch").words(
+        [Path("/usr/bin/true"), "pip", "compile", wanted],
+        {"HOME": str(tmp_path / "user"), "UV_FIND_LINKS": str(links)},
+        folder=tmp_path,
+        python=Path(sys.executable),
+    )
+    assert str(wanted) in words
+    assert str(links) in words
+    assert str(secret) not in words
