@@ -73,6 +73,9 @@ class Turns:
                     slept = True
                     if not self._park(awaited, deadline):
                         return awaited.ready
+                    if not awaited.ready:
+                        # Another took what it was woken for, so it does not leave yet.
+                        self._wake_answered()
             return True
         finally:
             if reading.get("by") == me:
@@ -114,13 +117,17 @@ class Turns:
 
     def _wake_next(self) -> None:
         """Wake one whose answer is there; if there is none and nobody reads, one that does."""
-        parked = self._parked.copy()  # which is made in one go: others park meanwhile
-        wakes = (self._wake(alarm, answered=True) for alarm, awaited in parked.items() if awaited.ready)
-        if not any([*wakes] if self._crowded else wakes):
+        if not self._wake_answered():
             if not self.reading:
-                any(self._wake(alarm, answered=False) for alarm in reversed(parked))
+                any(self._wake(alarm, answered=False) for alarm in reversed(self._parked.copy()))
             if not self.woken:
                 self._none_follow()
+
+    def _wake_answered(self) -> bool:
+        """Whether there was one to wake whose answer is there."""
+        parked = self._parked.copy()  # which is made in one go: others park meanwhile
+        wakes = (self._wake(alarm, answered=True) for alarm, awaited in parked.items() if awaited.ready)
+        return any([*wakes] if self._crowded else wakes)
 
     def _wake(self, alarm: threading.Lock, answered: bool) -> bool:
         """Whether that woke a thread, which then sees to the others when it leaves."""

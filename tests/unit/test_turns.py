@@ -91,8 +91,12 @@ def test_a_deadline_ends_the_wait_of_one_that_does_not_read(source: Source) -> N
 
 def parked(source: Source, count: int) -> None:
     """Wait until `count` threads sleep."""
+    until(lambda: len(source.turns._parked) >= count)
+
+
+def until(condition: Callable[[], bool]) -> None:
     limit = time.monotonic() + _LONG
-    while len(source.turns._parked) < count:
+    while not condition():
         assert time.monotonic() < limit
         time.sleep(0.001)
 
@@ -114,6 +118,49 @@ def test_the_one_that_leaves_hands_over(source: Source) -> None:
     pairs = zip(answers, [*answers[1:], None], strict=True)
     run(start, *(lambda pair=pair: wait(*pair) for pair in pairs))
     assert len(source.readers) > 1
+
+
+def test_one_that_was_woken_for_nothing_wakes_the_next(source: Source) -> None:
+    """Of those that wait for items of one iterator another one may have taken what it was woken for."""
+
+    class Taken(Answer):
+        """Ready for all but the thread that waits for it, until it is for that, too."""
+
+        by: int | None = None
+        there = taken = False
+
+        @property
+        def ready(self) -> bool:
+            return self.there and not (self.taken and threading.get_ident() == self.by)
+
+        @ready.setter
+        def ready(self, value: bool) -> None:
+            self.there, self.taken = value, False
+
+    first, item, last = Answer(), Taken(), Answer()
+
+    class Both(Answer):
+        def __setattr__(self, name: str, value: object) -> None:
+            item.there = item.taken = first.ready = last.ready = True
+
+    def wait_for_item() -> bool:
+        item.by = threading.get_ident()
+        return source.turns.wait(item, None)
+
+    with ThreadPoolExecutor(3) as pool:
+        reading = pool.submit(source.turns.wait, first, None)
+        until(lambda: source.turns.reading != {})
+        taking = pool.submit(wait_for_item)
+        parked(source, 1)
+        waiting = pool.submit(source.turns.wait, last, None)
+        parked(source, 2)
+        source.coming.put(Both())
+        assert reading.result(_LONG)
+        try:
+            assert waiting.result(_LONG / 4), "although nothing else arrives"
+        finally:
+            source.coming.put(item)
+        assert taking.result(_LONG)
 
 
 def test_everybody_can_be_woken_at_once(source: Source) -> None:
