@@ -48,7 +48,6 @@ BEFORE: dict[str, bytes] = {
     "before-everybody": b'["ready"]\n["forked", -1]\n',
     "before-nobody": b'["ready"]\n["exit", 7, 0]\n',
     "before-nothing": b'["alone"]\n',
-    "before-after": b'["alone", null]\n["forked", 7]\n',
 }
 # What it sends first.
 STARTS: dict[str, Callable[[str], list[bytes]]] = {

@@ -57,8 +57,7 @@ class _Reader:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._waiting: dict[int, asyncio.Future[Any]] = {}
-        # Not the socket's own, which may be closed, and its number given to another, before the event loop lets go of it.
-        self._fd = os.dup(channel.fd)
+        self._fd = channel.watch()
         self._close = weakref.finalize(self, os.close, self._fd)
         self._loop.add_reader(self._fd, channel.look)
         # What is there already is not announced again.

@@ -235,10 +235,16 @@ class Channel:
             self._refuse()
         return self._turns.wait(call, deadline)
 
-    @property
-    def fd(self) -> int:
-        """What becomes readable when there is something to `look` for."""
-        return self._link.fd
+    def watch(self) -> int:
+        """A file descriptor, the caller's to close, that becomes readable when there is something to `look` for.
+
+        Raises:
+            StaleObject: the worker has ended, and nothing comes any more.
+        """
+        fd = None if self.refusals.decided else self._link.watch()
+        if fd is None:
+            self._refuse()
+        return fd
 
     def look(self) -> None:
         """Take in what has arrived, without waiting, unless another thread does."""

@@ -6,6 +6,7 @@ Requests leave by one and answers arrive on the other, so a thread can send whil
 from __future__ import annotations
 
 import math
+import os
 import secrets
 import sys
 import threading
@@ -136,10 +137,12 @@ class Link:
 
     # ---- in
 
-    @property
-    def fd(self) -> int:
-        """What becomes readable when something arrives after `receive` has taken in all there was."""
-        return int(self._inbox.get(zmq.FD))
+    def watch(self) -> int | None:
+        """A file descriptor, the caller's to close, that becomes readable when something arrives after `receive` has taken in
+        all there was; None after `close`.
+        """
+        with self._sending:  # or the socket might be closed meanwhile, and its number another file's
+            return None if self._inbox.closed else os.dup(int(self._inbox.get(zmq.FD)))
 
     def receive(self, deadline: float | None, take: Callable[[Sequence[Any]], bool]) -> bool:
         """Wait for a message and have `take` take in its frames; False if the deadline came first.

@@ -29,6 +29,7 @@ class Process:
         returncode: its exit status, negative for the signal that killed it; None until it has ended, or if nobody knows.
         error: why it could not be started, if that is so.
         because: what ended it, if that was not the process itself.
+        ending: it was killed, or has closed its control channel, so its end should be heard of soon.
     """
 
     def __init__(self) -> None:
@@ -39,6 +40,7 @@ class Process:
         self.returncode: int | None = None
         self.error: OSError | None = None
         self.because: str | None = None
+        self.ending = False
         self._lock = threading.Lock()
         self._refused = False
         self._settled = threading.Event()
@@ -131,15 +133,18 @@ class Process:
         with self._lock:
             if self.pid is not None and not self._ended.is_set():
                 self.because = self.because or because
+                self.ending = True
                 kill_group(self.pid)
 
     def gave_sign_of_life(self) -> bool:
         """Whether it has, since this was last asked; see ``isohub_worker.loop``."""
         with self._lock:
             try:
-                return bool(self.control.recv(4096, socket.MSG_DONTWAIT))
+                signs = self.control.recv(4096, socket.MSG_DONTWAIT)
             except OSError:
                 return False  # nothing came, or it has ended
+            self.ending = self.ending or not signs
+            return bool(signs)
 
     # ---- for its zygote
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from isohub.sandbox import end_inside
+from isohub.supervise import rounds
 from isohub.supervise.ends import how_it_ended
 from isohub.supervise.launch import forget_group, kill_group, remember_group, spawn
 from isohub.supervise.process import Process
@@ -32,6 +33,8 @@ __all__ = ["Lease", "Origin"]
 
 # More than any message has; a process that says more at a time is none of ours.
 _LONGEST_LINE = 64 * 1024
+# One that says nothing for so many rounds, although it is asked, is ended. Its workers go with it, so that is no short time.
+_SILENT_ROUNDS = 30
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ class _State(Enum):
     ENDED = "ended"
 
 
-_SAYS = {_State.IMPORTING: ("ready", "alone"), _State.READY: ("forked", "failed", "exit")}
+_SAYS = {_State.IMPORTING: ("ready", "alone"), _State.READY: ("forked", "failed", "exit", "awake")}
 
 
 class _Zygote:
@@ -139,6 +142,8 @@ class _Zygote:
         self._popen: subprocess.Popen[bytes] | None = None
         self._launched = threading.Event()
         self._closing = False
+        self._silent_rounds = 0
+        self._why: str | None = None
         self._socket, theirs = socket.socketpair()
         order = {
             "repo_dir": str(origin.repo_dir),
@@ -223,7 +228,9 @@ class _Zygote:
             self._launched.set()
             if self._closing:
                 kill_group(popen.pid)
-        why = self._listen(popen.pid)
+        rounds.start_looking(self._look)
+        why = self._listen(popen.pid) or self._why
+        rounds.stop_looking(self._look)
         if why is not None:
             kill_group(popen.pid)
         status = _end_of(popen.pid)
@@ -243,7 +250,8 @@ class _Zygote:
         """Do what it says until it says no more; what is wrong with it, if it talks nonsense."""
         with self._socket.makefile("rb") as lines:
             try:
-                while line := lines.readline(_LONGEST_LINE):
+                # What is alone says no more, and what its import has forked may hold the socket for as long as it likes.
+                while self.state is not _State.ALONE and (line := lines.readline(_LONGEST_LINE)):
                     self._hear(json.loads(line), pid)
             except ConnectionResetError:
                 return None  # it ended with something unread
@@ -253,7 +261,40 @@ class _Zygote:
                 return "broke the protocol and was ended"
         return None
 
+    def _look(self, now: float) -> None:
+        """Once a round: what has ended or stands still must not be waited for for ever."""
+        with self._lock:
+            if self._popen is None or self.state not in _SAYS:
+                return
+            if _has_ended(self._popen.pid):
+                self._listen_no_more()
+            elif self._owes():
+                self._ask_whether_awake(self._popen.pid)
+
+    def _owes(self) -> bool:
+        """Whether it should say something soon: that it has forked, or that a worker has ended."""
+        waited_for = self._asked or any(worker.ending for worker in self._workers.values())
+        return self.state is _State.READY and bool(waited_for)
+
+    def _ask_whether_awake(self, pid: int) -> None:
+        if self._silent_rounds == 0:
+            with suppress(OSError):  # it has not read for long
+                self._tell(["awake?"])
+        self._silent_rounds += 1
+        if self._silent_rounds > _SILENT_ROUNDS:
+            self._why = (
+                f"was silent for {_SILENT_ROUNDS * rounds.SECONDS:g} s when it was needed, and was ended"
+            )
+            kill_group(pid)
+            self._listen_no_more()
+
+    def _listen_no_more(self) -> None:
+        """End `_listen`, after what has arrived: whoever has got hold of the other end may keep it for as long as he likes."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     def _hear(self, message: list[Any], pid: int) -> None:
+        self._silent_rounds = 0
         what, *arguments = message
         if what not in _SAYS.get(self.state, ()) or (what == "ready" and self.alone is not None):
             raise ValueError(what)
@@ -266,11 +307,15 @@ class _Zygote:
                 self._waiting.clear()
         elif what == "forked":
             self._forked(int(arguments[0]))
+        elif what == "awake":
+            return
         elif what == "failed":
             self._next_asked().failed(OSError(str(arguments[0])))
         elif what == "exit":
             worker, status = int(arguments[0]), int(arguments[1])
-            self._workers.pop(worker).ended(status)
+            with self._lock:
+                process = self._workers.pop(worker)
+            process.ended(status)
             with self._lock, suppress(OSError):
                 self._tell(["reap", worker])
         else:
@@ -287,7 +332,8 @@ class _Zygote:
         if pid <= 1:
             raise ValueError(pid)
         process = self._next_asked()
-        self._workers[pid] = process
+        with self._lock:
+            self._workers[pid] = process
         remember_group(self.origin.python, pid)
         process.born(pid)
 
@@ -395,6 +441,13 @@ def _end_of(pid: int) -> int | None:
         return None  # the host reaps every child itself
     assert end is not None
     return end.si_status if end.si_code == os.CLD_EXITED else -end.si_status
+
+
+def _has_ended(pid: int) -> bool:
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
 
 
 _zygotes = _Zygotes()

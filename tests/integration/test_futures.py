@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from isohub.errors import CallTimeout, RemoteError, WorkerDied
+from isohub.errors import CallTimeout, RemoteError, StaleObject, WorkerDied
 from isohub.rpc.aio import acall
 from isohub.rpc.proxy import submit
 from tests.workers import PATIENCE, PYTHONS, WIRE, Remote, environment, start, until
@@ -201,6 +201,18 @@ async def test_an_awaited_call_ends_with_its_worker(remote: Remote) -> None:
     for task in waiting:
         with pytest.raises(WorkerDied):
             await asyncio.wait_for(task, PATIENCE)
+
+
+async def test_an_awaited_call_of_a_worker_that_has_ended_is_refused(remote: Remote) -> None:
+    same = remote.load("gate_keeper").same
+    remote.worker._kill()
+    until(lambda: not remote.worker.alive and remote.worker.channel.ended)
+    for _ in range(2):
+        with pytest.raises(StaleObject):
+            await acall(same, 1)
+    remote.worker.close()
+    with pytest.raises(StaleObject):
+        await acall(same, 1)
 
 
 async def test_an_awaited_call_ends_at_its_deadline(python: Path, tmp_path: Path) -> None:

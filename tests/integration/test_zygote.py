@@ -17,6 +17,7 @@ import pytest
 import isohub
 from isohub.environ import scrubbed_environ
 from isohub.errors import HubClosed, HubconfError, RemoteError, StaleObject, WorkerDied
+from isohub.supervise import rounds, zygotes
 from isohub.supervise.worker import Worker
 from tests import fake_worker
 from tests.workers import (
@@ -285,6 +286,17 @@ def test_an_import_that_dies_is_told_to_everybody(program: Program) -> None:
     assert len({error.log for error in errors}) == 3
 
 
+def test_a_fork_of_the_import_does_not_hide_the_end_of_its_worker(program: Program) -> None:
+    remote = program.start("leave_a_fork")
+    os.kill(remote.worker.pid, signal.SIGKILL)
+    until(lambda: not remote.worker.alive)
+
+
+def test_a_fork_of_the_import_does_not_hide_the_end_of_that(program: Program) -> None:
+    with pytest.raises(WorkerDied, match="exited with status 11"):
+        program.start("leave_a_fork_and_die")
+
+
 @pytest.mark.parametrize("behaviour", sorted(fake_worker.BEFORE))
 def test_a_process_that_talks_nonsense_is_ended(behaviour: str, tmp_path: Path) -> None:
     python = fake_python(environment(PYTHONS[-1], *WIRE), tmp_path)
@@ -349,6 +361,43 @@ def test_workers_end_with_their_zygote_and_the_next_has_another(program: Program
     assert following.load("bump") == 1
     assert where(following)[1] != zygote
     assert program.imports == 2
+
+
+@pytest.fixture
+def stopped(program: Program, monkeypatch: pytest.MonkeyPatch) -> Remote:
+    """A worker whose zygote stands still; twenty rounds a second, and the limit is 1.5 s."""
+    monkeypatch.setattr(rounds, "SECONDS", 0.05)
+    remote = program.start()
+    os.kill(where(remote)[1], signal.SIGSTOP)
+    return remote
+
+
+def test_a_zygote_that_stands_still_is_replaced_when_it_is_needed(stopped: Remote, program: Program) -> None:
+    assert stopped.load("bump") == 1, "its workers do not need it"
+    assert program.start().load("bump") == 1
+    assert program.imports == 2
+    with pytest.raises(StaleObject, match=r"was silent for 1\.5 s when it was needed, and was ended"):
+        stopped.load("bump")
+
+
+def test_a_zygote_that_goes_on_in_time_is_kept(stopped: Remote, program: Program) -> None:
+    zygote = where(stopped)[1]
+    with ThreadPoolExecutor() as pool:
+        second = pool.submit(program.start)
+        until(lambda: any(each._silent_rounds > 1 for each in zygotes._all_zygotes))
+        os.kill(zygote, signal.SIGCONT)
+        assert where(second.result(PATIENCE))[1] == zygote
+    assert stopped.load("bump") == 1
+
+
+@pytest.mark.parametrize("how", ["killed", "closed"])
+def test_the_end_of_a_worker_is_heard_of_though_its_zygote_stands_still(stopped: Remote, how: str) -> None:
+    waiting = stopped.worker.channel.submit("load", None, ("hang",))
+    if how == "killed":
+        os.kill(stopped.worker.pid, signal.SIGKILL)
+    else:
+        stopped.worker.close()
+    assert isinstance(waiting.exception(PATIENCE), WorkerDied if how == "killed" else HubClosed)
 
 
 def test_a_zygote_stays_for_as_long_as_one_of_its_workers_is_not_closed(program: Program) -> None:

@@ -99,16 +99,14 @@ class Faults(threading.Thread):
             self._tally.lose("a stream of a worker that was killed ended as if it were whole")
 
     def _kill_a_start(self, place: Place) -> None:
-        other = Place(
-            "start", self._home, env={"SOAK": str(self._chance.random())}
-        )  # which nobody has started
+        word = str(self._chance.random())
+        other = Place("start", self._home, env={"SOAK": word})  # which nobody has started
         with other.hub:
-            before = {worker.pid for worker in isohub.workers()}
             loading = threading.Thread(target=_try, args=(lambda: other.load("things").pid(),), daemon=True)
             loading.start()
             while loading.is_alive():
                 for worker in isohub.workers():
-                    if worker.pid not in before and worker.state == "starting":
+                    if worker.state == "starting" and _has_in_its_environment(worker.pid, word):
                         other.kill(worker.pid)
                 loading.join(0.001)
 
@@ -166,6 +164,13 @@ class Faults(threading.Thread):
         except MemoryError:
             return
         self._tally.lose("there was memory without end")
+
+
+def _has_in_its_environment(pid: int, word: str) -> bool:
+    try:
+        return word.encode() in Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return False  # it has ended
 
 
 def _try(act: Callable[[], object]) -> None:

@@ -6,6 +6,7 @@ imported, as an object: ``repo_dir``, ``prelude``, ``hub_dir``, and ``alone``, a
     ["fork", boot]          make a worker with this boot record, see ``loop``; with the line come file descriptors: the worker's
                             end of its control channel, its log, and its arenas if it has any
     ["reap", pid]           the worker that has ended may be forgotten
+    ["awake?"]              say something
 
 and this process::
 
@@ -13,6 +14,7 @@ and this process::
     ["forked", pid]         answers "fork"; the worker leads a process group of its own
     ["failed", text]        answers "fork": the system did not let it
     ["exit", pid, status]   a worker has ended, with this exit status, negative for a signal; its number stays taken until "reap"
+    ["awake"]               answers "awake?"
     ["alone", reason]       instead of "ready": this process is the worker that was first asked for, and nothing more is said. The
                             reason is None if the import has failed, which the worker's first call then tells.
 
@@ -159,13 +161,16 @@ class _Zygote:
         self._host.tell("ready")
         while True:
             if self._host.has_line():
-                what, argument = self._host.read()
-                if what == "reap":
-                    os.waitpid(argument, 0)
+                what, *arguments = self._host.read()
+                if what == "awake?":
+                    self._host.tell("awake")
+                elif what == "reap":
+                    os.waitpid(arguments[0], 0)
                 else:
-                    fds = self._host.take_fds(argument)
+                    (boot,) = arguments
+                    fds = self._host.take_fds(boot)
                     if self._forked(fds):
-                        return argument, fds
+                        return boot, fds
                 continue
             for fd, _ in arrivals.poll():
                 if fd == self._awake:

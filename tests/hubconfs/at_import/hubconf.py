@@ -95,6 +95,16 @@ def fork_and_return():
         os.waitpid(pid, 0)
 
 
+def leave_a_fork():
+    if os.fork() == 0:
+        time.sleep(600)
+
+
+def leave_a_fork_and_die():
+    leave_a_fork()
+    die()
+
+
 def print_a_part():
     sys.stdout.write("no end of a line")
 
