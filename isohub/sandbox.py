@@ -83,6 +83,7 @@ class Sandbox:
         readable: Iterable[Path | None] = (),
         writable: Iterable[Path] = (),
         hub_dir: Path | None = None,
+        weights: bool = True,
     ) -> list[str]:
         """What goes before the words of a command, so that it runs in the sandbox; nothing where there is none.
 
@@ -94,6 +95,7 @@ class Sandbox:
             readable: what it must be able to read; None is nothing.
             writable: what it must be able to write.
             hub_dir: where torch keeps weights, if that is not torch's own choice.
+            weights: whether the caches of weights are there.
         """
         if self.program is None:
             return []
@@ -112,7 +114,7 @@ class Sandbox:
             # Whatever names it, the home folder does not come in by accident.
             if not home.is_relative_to(path):
                 _show(places, path, "--ro-bind")
-        for path, how in _weights(environ, hugging_face, hub_dir):
+        for path, how in _weights(environ, hugging_face, hub_dir) if weights else ():
             if path.is_dir():
                 _show(places, path, how)
         for path in self.readable:

@@ -70,6 +70,7 @@ class Box:
             environ,
             readable=[path for path in readable if path.exists()],
             writable=[self.scratch],
+            weights=False,
         )
 
     def text(self, path: Path) -> str:

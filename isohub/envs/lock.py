@@ -9,6 +9,7 @@ import hashlib
 import re
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from packaging.utils import canonicalize_name
@@ -29,11 +30,18 @@ class LockedPackage:
         name: normalised.
         version: empty for a folder of the user's, which tells it only when it is built.
         built: whether it has to be built here, since there is no wheel for it.
+        url: of the one file that it is; empty if it is one of an index.
     """
 
     name: str
     version: str
     built: bool = False
+    url: str = ""
+
+    @property
+    def requirement(self) -> str:
+        """What asks for exactly this one."""
+        return f"{self.name} @ {self.url}" if self.url else f"{self.name}=={self.version}"
 
 
 @dataclass(frozen=True)
@@ -53,12 +61,17 @@ class Lock:
         """Of the whole text."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
+    @property
+    def blocks(self) -> list[str]:
+        """The text of each distribution."""
+        return re.split(r"(?m)^(?=\[\[packages\]\])", self.text)[1:]
+
     def parted(self) -> tuple[Lock, Lock]:
         """What of it is ready, and what has to be built here."""
-        head, *blocks = re.split(r"(?m)^(?=\[\[packages\]\])", self.text)
+        head = self.text[: len(self.text) - sum(map(len, self.blocks))]
         built = {item.name for item in self.packages if item.built}
         parts: tuple[list[str], list[str]] = ([head], [head])
-        for block in blocks:
+        for block in self.blocks:
             name = _NAME.search(block)
             parts[name is not None and canonicalize_name(name[1]) in built].append(block)
         ready, sources = (parse_lock("".join(part)) for part in parts)
@@ -92,8 +105,11 @@ def _package(item: dict[str, Any]) -> LockedPackage:
         raise ValueError(f"{item.get('name')} has no file")
     if any(not file.get("hashes") for file in files):
         raise ValueError(f"a file of {item.get('name')} has no hash")
-    built = not item.get("wheels") and not str(item.get("archive", {}).get("url", "")).endswith(".whl")
-    return LockedPackage(canonicalize_name(item["name"]), str(item.get("version", "")), built)
+    archive = item.get("archive", {})
+    url, path = str(archive.get("url", "")), str(archive.get("path", ""))
+    url = url or (Path(path).as_uri() if path.startswith("/") else path)
+    built = not item.get("wheels") and not url.endswith(".whl")
+    return LockedPackage(canonicalize_name(item["name"]), str(item.get("version", "")), built, url)
 
 
 def _listed(value: Any) -> list[dict[str, Any]]:

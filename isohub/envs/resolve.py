@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -23,12 +24,11 @@ from isohub.envs.explanations import (
     no_room,
 )
 from isohub.envs.interpreters import Interpreter
-from isohub.envs.lock import Lock, parse_lock
+from isohub.envs.lock import Lock, LockedPackage, parse_lock
 from isohub.envs.lock_index import default_index, with_index
 from isohub.envs.plan import Plan
-from isohub.envs.uv import ONLY_WHEELS, Uv
+from isohub.envs.uv import ONLY_WHEELS, Uv, out_of_the_box
 from isohub.errors import BuildError, IsohubError, OfflineError, ResolveError
-from isohub.hubconf.requirements import Requirement
 
 __all__ = ["Question", "has_wheel", "kept_lock", "resolve"]
 
@@ -103,18 +103,26 @@ def resolve(question: Question, uv: Uv, folder: Path, log: BuildLog) -> Lock:
         BuildError: uv does not run or does not end, or the disk is full.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    wanted, bounds, partial = (
-        folder / "requirements.in",
-        folder / "constraints.txt",
-        folder / "pylock.new.toml",
-    )
+    wanted, bounds = folder / "requirements.in", folder / "constraints.txt"
+    _write(wanted, [item.text for item in question.plan.requirements])
+    _write(bounds, [item.text for item in question.plan.constraints])
+    lock = _compiled(wanted, [bounds], question, uv, folder, log)
+    if uv.box is not None:
+        lock = _confirmed(lock, question, out_of_the_box(uv), folder, log)
+    partial = folder / "pylock.new.toml"
+    partial.write_text(lock.text, encoding="utf-8")
+    partial.replace(folder / "pylock.toml")
+    return lock
+
+
+def _compiled(
+    wanted: Path, bounds: list[Path], question: Question, uv: Uv, folder: Path, log: BuildLog, *options: str
+) -> Lock:
     # Whatever a box writes lies in the box.
-    answered = partial if uv.box is None else uv.box.scratch / partial.name
-    _write(wanted, question.plan.requirements)
-    _write(bounds, question.plan.constraints)
+    answered = (folder if uv.box is None else uv.box.scratch) / "pylock.answer.toml"
     answered.unlink(missing_ok=True)  # uv would prefer its versions
     arguments: list[str | Path] = ["pip", "compile", wanted, "--python", question.interpreter.path, "--quiet"]
-    for path in (bounds, *uv.settings.constraints):
+    for path in (*bounds, *uv.settings.constraints):
         arguments += ["--constraints", path]
     if question.as_of is not None:
         arguments += ["--exclude-newer", f"{question.as_of}T23:59:59Z"]
@@ -124,18 +132,48 @@ def resolve(question: Question, uv: Uv, folder: Path, log: BuildLog) -> Lock:
         arguments += ["--torch-backend", question.torch_backend]
     arguments += ["--format", "pylock.toml", "--generate-hashes", "--no-header", "--output-file", answered]
     python = question.interpreter.path
-    answer = uv.run(arguments, log=log, limit=_LIMIT, python=python)
+    answer = uv.run([*arguments, *options], log=log, limit=_LIMIT, python=python)
     if answer.returncode != 0:
         raise _failure(answer.output, question, uv, log)
     index = default_index(uv, folder / "nothing.in", python, log)
     try:
         text = answered.read_text(encoding="utf-8") if uv.box is None else uv.box.text(answered)
-        lock = parse_lock(with_index(text, index) if index else text)
+        answered.unlink(missing_ok=True)
+        return parse_lock(with_index(text, index) if index else text)
     except (OSError, ValueError) as error:
         raise ResolveError(f"uv wrote no lock that can be used: {error}", log=log.path) from error
-    partial.write_text(lock.text, encoding="utf-8")
-    partial.replace(folder / "pylock.toml")
-    return lock
+
+
+def _confirmed(lock: Lock, question: Question, uv: Uv, folder: Path, log: BuildLog) -> Lock:
+    """A lock from a box, of which builds could have written every word: what is not built in there is asked for again, outside.
+
+    Otherwise a file could be fetched from one place and be kept, for other environments too, as that of an index.
+    """
+    try:
+        ready, sources = lock.parted()
+        if not all(item.built for item in sources.packages):
+            raise ValueError("it says one thing and means another")
+        if not ready.packages:
+            return lock
+        wanted = folder / "ready.in"
+        _write(wanted, [_asked_again(item, question) for item in ready.packages])
+        again = _compiled(wanted, [], question, uv, folder, log, "--no-deps")
+        confirmed = parse_lock("".join([again.text, *sources.blocks]))
+        if confirmed.parted()[0].text != again.text:
+            raise ValueError("it says one thing and means another")
+    except ValueError as error:
+        raise ResolveError(
+            f"the lock that was made in the sandbox cannot be used: {error}", log=log.path
+        ) from error
+    return confirmed
+
+
+def _asked_again(item: LockedPackage, question: Question) -> str:
+    asked = "\n".join(each.text for each in (*question.plan.requirements, *question.plan.constraints))
+    local = item.url and not item.url.startswith(("https://", "http://"))
+    if (local and item.url not in asked) or re.search(r"\s", f"{item.name}{item.version}{item.url}"):
+        raise ValueError(f"it has what nobody asked for: {item.requirement!r:.200}")
+    return item.requirement
 
 
 def has_wheel(name: str, version: str, interpreter: Interpreter, uv: Uv, folder: Path, log: BuildLog) -> bool:
@@ -158,8 +196,8 @@ def has_wheel(name: str, version: str, interpreter: Interpreter, uv: Uv, folder:
     )
 
 
-def _write(path: Path, requirements: tuple[Requirement, ...]) -> None:
-    lines = sorted({item.text for item in requirements})
+def _write(path: Path, requirements: list[str]) -> None:
+    lines = sorted({*requirements})
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 

@@ -168,7 +168,8 @@ def in_a_box(uv: Uv, settings: Settings) -> Iterator[Uv]:
     options = uv.settings.options
     if uv.only_wheels:
         options = options[: -len(ONLY_WHEELS)]
-    with made_box(sandbox, uv.folder / "boxes") as box:
+    # What the repository's code may write is not for builds.
+    with made_box(replace(sandbox, writable=()), uv.folder / "boxes") as box:
         yield replace(uv, settings=replace(uv.settings, options=options), box=box)
 
 

@@ -10,6 +10,7 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -119,19 +120,24 @@ def left_by_setup() -> bool:
 def test_it_is_built_in_the_sandbox_and_works(
     home: Path, user: Path, repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sdist(tmp_path / "links", home, user)
+    of_workers = tmp_path / "of_workers"
+    of_workers.mkdir()
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "huggingface"))
+    places = [of_workers, tmp_path / "torch" / "hub" / "checkpoints", tmp_path / "huggingface" / "hub"]
+    writes = "".join(f"could(lambda: open({str(place / 'mine')!r}, 'w'))\n" for place in places)
+    sdist(tmp_path / "links", home, user, writes)
     monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path / "links"))
     left = home / "tools-v1" / "boxes" / "box-left"  # by somebody who was killed
     (left / "closed").mkdir(parents=True)
     left.with_suffix(".lock").touch()
-    options = {"sandbox": "bwrap", "network": True, "requirements": [NAME], "python": PYTHONS[-1]}
-    with outside(), isohub.Hub(**options) as hub:  # type: ignore[arg-type]
+    options: dict[str, Any] = {"requirements": [NAME], "python": PYTHONS[-1]}
+    with outside(), isohub.Hub(sandbox="bwrap", network=True, writable=[of_workers], **options) as hub:
         environment = hub.environment(repo, source="local", trust_repo=True, verbose=False)
         assert environment.manifest.packages[NAME] == "1.0"
         found = hub.load(repo, "found", source="local", verbose=False)
         # A home below /tmp is in there an empty folder of the sandbox's own.
         assert {**found, "writes isohub's home": False} == dict.fromkeys(found, False)
-        assert not [*home.rglob("mine")]
+        assert not [*tmp_path.rglob("mine")]
         built = (environment.path / "build.log").read_text()
         assert f"isohub: in a sandbox of {PROGRAM}, with network" in built
         assert hub.environment(repo, source="local", verbose=False) == environment, "it is built once"
