@@ -10,7 +10,7 @@ import threading
 import weakref
 from collections.abc import Mapping
 
-from isohub.supervise.launch import forget_group, kill_group
+from isohub.supervise.launch import forget_group, kill_group, kill_strays, new_mark
 
 __all__ = ["Process"]
 
@@ -29,6 +29,7 @@ class Process:
         returncode: its exit status, negative for the signal that killed it; None until it has ended, or if nobody knows.
         error: why it could not be started, if that is so.
         because: what ended it, if that was not the process itself.
+        mark: of what it starts.
         ending: it was killed, or has closed its control channel, so its end should be heard of soon.
     """
 
@@ -40,6 +41,7 @@ class Process:
         self.returncode: int | None = None
         self.error: OSError | None = None
         self.because: str | None = None
+        self.mark = new_mark()
         self.ending = False
         self._lock = threading.Lock()
         self._refused = False
@@ -174,6 +176,7 @@ class Process:
         with self._lock:
             if self.pid is not None:
                 kill_group(self.pid)
+                kill_strays(self.mark)
                 forget_group(self.pid)
             self.returncode, self.because = status, self.because or because
             self._end()

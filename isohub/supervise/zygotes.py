@@ -26,7 +26,7 @@ from typing import Any
 from isohub.sandbox import end_inside
 from isohub.supervise import rounds
 from isohub.supervise.ends import how_it_ended
-from isohub.supervise.launch import forget_group, kill_group, remember_group, spawn
+from isohub.supervise.launch import forget_group, kill_group, kill_strays, new_mark, remember_group, spawn
 from isohub.supervise.process import Process
 
 __all__ = ["Lease", "Origin"]
@@ -139,6 +139,7 @@ class _Zygote:
         self._asked: deque[Process] = deque()
         self._workers: dict[int, Process] = {}
         self._imported_at = ""
+        self._mark = new_mark()
         self._popen: subprocess.Popen[bytes] | None = None
         self._launched = threading.Event()
         self._closing = False
@@ -186,7 +187,7 @@ class _Zygote:
             with suppress(OSError):
                 os.write(log, text.encode())
         try:
-            self._tell(["fork", boot], [process.their_end, log, *arenas])
+            self._tell(["fork", {**boot, "mark": process.mark}], [process.their_end, log, *arenas])
         except (BrokenPipeError, ConnectionResetError):
             pass  # it has ended, of which the thread hears as well
         except OSError as error:
@@ -210,6 +211,7 @@ class _Zygote:
                 self.origin.python,
                 theirs.fileno(),
                 environ=dict(self.origin.environ),
+                mark=self._mark,
                 log=log,
                 cwd=self.origin.cwd,
                 before=self.origin.before,
@@ -350,6 +352,7 @@ class _Zygote:
         """It has ended, and its number is not free yet: end what is left of it, and let everybody know."""
         self._fork_no_more(_State.ENDED)
         kill_group(pid)
+        kill_strays(self._mark)
         forget_group(pid)
         if self._first.pid is None:
             # Until it is a fork, the first worker is this process. It is not refused, or what always ends is always replaced.

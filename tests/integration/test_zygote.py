@@ -363,6 +363,28 @@ def test_workers_end_with_their_zygote_and_the_next_has_another(program: Program
     assert program.imports == 2
 
 
+@pytest.mark.parametrize("how", ["closed", "killed"])
+def test_a_daemon_ends_with_its_worker_and_not_with_another(program: Program, how: str) -> None:
+    remotes = [program.start(), program.start()]
+    daemons = [remote.load("spawn_daemon") for remote in remotes]
+    for remote, daemon in zip(remotes, daemons, strict=True):
+        assert exists(daemon)
+        if how == "closed":
+            remote.worker.close()
+        else:
+            os.kill(remote.worker.pid, signal.SIGKILL)
+        until(lambda daemon=daemon: not exists(daemon))  # type: ignore[misc]
+
+
+def test_a_daemon_of_the_import_ends_with_the_zygote(program: Program) -> None:
+    remotes = [program.start("start_a_daemon"), program.start("start_a_daemon")]
+    daemon = int(remotes[0].worker.log.read_text().split("daemon ")[1].split()[0])
+    remotes[0].worker.close()
+    assert exists(daemon), "it belongs to what both have imported"
+    remotes[1].worker.close()
+    until(lambda: not exists(daemon))
+
+
 @pytest.fixture
 def stopped(program: Program, monkeypatch: pytest.MonkeyPatch) -> Remote:
     """A worker whose zygote stands still; twenty rounds a second, and the limit is 1.5 s."""
@@ -472,13 +494,13 @@ def test_nothing_survives_the_host(python: Path, tmp_path: Path, number: int) ->
         child = second.channel.call("load", None, ("spawn",))
         zygote = int(open(f"/proc/{second.pid}/stat").read().rpartition(")")[2].split()[1])
         assert zygote == int(open(f"/proc/{worker.pid}/stat").read().rpartition(")")[2].split()[1])
-        print(worker.pid, second.pid, child, zygote, load("spawn"), flush=True)
+        print(worker.pid, second.pid, child, zygote, load("spawn"), load("spawn_daemon"), flush=True)
         time.sleep(600)
     """
     process = host(python, tmp_path, "misbehaving", text)
     assert process.stdout is not None
     pids = [int(word) for word in process.stdout.readline().split()]
-    assert len(pids) == 5
+    assert len(pids) == 6
     assert all(map(exists, pids))
     process.send_signal(number)
     process.wait(PATIENCE)

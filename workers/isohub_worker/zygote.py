@@ -69,6 +69,8 @@ def main(fd: str) -> None:
         boot, fds = _only_worker(host, reason)
     else:
         boot, fds = _Zygote(host).worker()
+    # What this process starts from now on is not its siblings'.
+    os.environ["ISOHUB_WORKER"] = boot["mark"]
     control, log, *arenas = fds
     for standard in (1, 2):
         os.dup2(log, standard)

@@ -130,6 +130,21 @@ def die():
     os._exit(11)
 
 
+def spawn_daemon():
+    """A process that has left everything behind: its parent, its group and its session."""
+    program = "import os, time\nif os.fork() == 0:\n    print(os.getpid(), flush=True)\n    time.sleep(600)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, start_new_session=True
+    )
+    pid = int(process.stdout.readline())
+    process.wait()
+    return pid
+
+
+def start_a_daemon():
+    print("daemon", spawn_daemon(), flush=True)
+
+
 def hang():
     time.sleep(600)
 

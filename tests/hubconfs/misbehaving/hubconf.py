@@ -105,6 +105,15 @@ def spawn():
     return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]).pid
 
 
+def spawn_daemon():
+    """A process that has left its parent, its group and its session."""
+    program = "import os, time\nif os.fork() == 0:\n    print(os.getpid(), flush=True)\n    time.sleep(600)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, start_new_session=True
+    )
+    return int(process.stdout.readline())
+
+
 def spawn_deaf():
     """A process that takes no hint."""
     program = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
