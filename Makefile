@@ -13,8 +13,9 @@ BENCH := .venv-bench
 demo: $(INSTALLED)
 	$(BIN)/python examples/side_by_side.py
 
+# A file at a time, so that what is built for the tests of a file is built once.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 # What goes on for as long as it is told to: ten processes with one environment, and load while everything goes wrong.
 soak: $(INSTALLED)

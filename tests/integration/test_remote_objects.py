@@ -537,7 +537,9 @@ def test_a_hostile_object_runs_nothing_here(remote: Remote, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "value", [object(), lambda: None, open, type, iter([]), Path], ids=lambda value: repr(value)[:30]
+    "value",
+    [object(), lambda: None, open, type, iter([]), Path],
+    ids=["object", "function", "builtin", "type", "iterator", "class"],
 )
 def test_a_value_without_a_form_is_refused_and_named(remote: Remote, value: Any) -> None:
     for args, kwargs, where in [((1, [value]), {}, "argument 2"), ((), {"key": {"a": value}}, "key")]:

@@ -230,7 +230,7 @@ def test_arguments_that_are_no_plain_values_stay_over_there() -> None:
         ["T", "ValueError", "text", None, None],
         ["T", "ValueError", "text", ([1],), "tb"],
         ["T", "ValueError", "text", (1, ("a",)), "tb"],
-        ["T", "ValueError", "text", (object(),), "tb"],
+        ["T", "ValueError", "text", (NotImplemented,), "tb"],
     ],
     ids=repr,
 )
