@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from isohub.strays import MARK, kill_strays, new_mark
+
 __all__ = ["TimedOut", "exit_text", "run_program"]
 
 
@@ -33,7 +35,7 @@ def run_program(
 
     Args:
         arguments: the program, by its full path, and its arguments.
-        environ: its whole environment.
+        environ: its environment.
         folder: its working directory.
         output: a file for its stdout and stderr.
         limit: seconds after which it and its children are killed.
@@ -46,12 +48,13 @@ def run_program(
         TimedOut: its time was up.
         OSError: it could not be started.
     """
+    mark = new_mark()
     process = subprocess.Popen(
         [os.fspath(argument) for argument in arguments],
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
-        env=dict(environ),
+        env={**environ, MARK: mark},
         cwd=folder,
         start_new_session=True,
         pass_fds=inherit,
@@ -72,6 +75,7 @@ def run_program(
         timer.cancel()
         timer.join()
         _kill_group(process)
+        kill_strays(mark)
         returncode = process.wait()
     if expired.is_set():
         raise TimedOut

@@ -8,9 +8,7 @@ functions of this file, with a job object and a named pipe.
 from __future__ import annotations
 
 import atexit
-import itertools
 import os
-import secrets
 import signal
 import subprocess
 import tempfile
@@ -19,25 +17,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import isohub_worker
-from isohub.supervise.guard import MARK, kill_marked
+from isohub import strays
 
 if os.name == "posix":
     import fcntl
 
-__all__ = [
-    "PACKAGE",
-    "anonymous_file",
-    "forget_group",
-    "kill_group",
-    "kill_strays",
-    "new_mark",
-    "remember_group",
-    "spawn",
-]
+__all__ = ["PACKAGE", "anonymous_file", "forget_group", "kill_group", "remember_group", "spawn"]
 
 #: The worker's side of isohub.
 PACKAGE = Path(isohub_worker.__file__).parent
-_GUARD = Path(__file__).with_name("guard.py")
 
 
 def spawn(
@@ -57,7 +45,7 @@ def spawn(
     Args:
         channel: file descriptor of its end of the socket.
         environ: its process environment.
-        mark: what is in that besides, see `new_mark`.
+        mark: what is in that besides, see ``strays``.
         log: file descriptor that its output goes to.
         cwd: its working directory; None for the host's.
         before: what goes before the words of its command, to run it in a sandbox.
@@ -72,7 +60,7 @@ def spawn(
         stdout=log,
         stderr=log,
         cwd=cwd,
-        env={**environ, MARK: mark},
+        env={**environ, strays.MARK: mark},
         pass_fds=[channel],
         start_new_session=True,
     )
@@ -96,16 +84,6 @@ def kill_group(group: int) -> None:
         os.killpg(group, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         pass  # nobody is left in it, or nobody that is ours to kill
-
-
-def new_mark() -> str:
-    """A word for the environment of what one process starts, by which `kill_strays` finds it."""
-    return f"{_guard.mark}{next(_numbers)}."
-
-
-def kill_strays(mark: str) -> None:
-    """End what was started with the mark, and has left the process group, as a daemon does."""
-    kill_marked(mark)
 
 
 def anonymous_file(size: int) -> int:
@@ -134,13 +112,12 @@ def anonymous_file(size: int) -> int:
 
 
 class _Guard:
-    """The guard process of this host, started with the first worker; see ``guard``."""
+    """The guard process of this host, started with the first worker; see ``strays``."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._popen: subprocess.Popen[bytes] | None = None
         self._groups: set[int] = set()
-        self.mark = _host_mark()
 
     def remember(self, python: Path, group: int) -> None:
         with self._lock:
@@ -149,7 +126,7 @@ class _Guard:
                 return
             # A worker's interpreter, since the host's may be embedded in something that is no Python at all.
             self._popen = subprocess.Popen(
-                [str(python), "-I", "-S", str(_GUARD), self.mark],
+                [str(python), "-I", "-S", strays.__file__, strays.host_mark()],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -193,19 +170,12 @@ class _Guard:
         popen, self._popen = self._popen, None
         self._lock = threading.Lock()
         self._groups = set()
-        # What this process starts is not the parent's to end.
-        self.mark = _host_mark()
         if popen is not None and popen.stdin is not None:
             os.close(popen.stdin.fileno())
             popen.returncode = 0  # not this process's child, so not to be waited for
 
 
-def _host_mark() -> str:
-    return f"{secrets.token_hex(8)}."
-
-
 _guard = _Guard()
-_numbers = itertools.count(1)
 atexit.register(_guard.dismiss)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_guard.after_fork)

@@ -10,7 +10,8 @@ import threading
 import weakref
 from collections.abc import Mapping
 
-from isohub.supervise.launch import forget_group, kill_group, kill_strays, new_mark
+from isohub.strays import kill_strays, new_mark
+from isohub.supervise.launch import forget_group, kill_group
 
 __all__ = ["Process"]
 

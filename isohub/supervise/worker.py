@@ -28,7 +28,8 @@ from isohub.supervise.memory import excess
 from isohub.supervise.process import Process
 from isohub.supervise.register import Entry
 from isohub.supervise.run_folder import require_private
-from isohub.supervise.zygotes import Lease, Origin
+from isohub.supervise.zygote import Origin
+from isohub.supervise.zygotes import Lease
 
 __all__ = ["Worker"]
 

@@ -17,8 +17,9 @@ import pytest
 import isohub
 from isohub.environ import scrubbed_environ
 from isohub.errors import HubClosed, HubconfError, RemoteError, StaleObject, WorkerDied
-from isohub.supervise import rounds, zygotes
+from isohub.supervise import rounds
 from isohub.supervise.worker import Worker
+from isohub.supervise.zygote import _all_zygotes
 from tests import fake_worker
 from tests.workers import (
     HUBCONFS,
@@ -406,7 +407,7 @@ def test_a_zygote_that_goes_on_in_time_is_kept(stopped: Remote, program: Program
     zygote = where(stopped)[1]
     with ThreadPoolExecutor() as pool:
         second = pool.submit(program.start)
-        until(lambda: any(each._silent_rounds > 1 for each in zygotes._all_zygotes))
+        until(lambda: any(each._silent_rounds > 1 for each in _all_zygotes))
         os.kill(zygote, signal.SIGCONT)
         assert where(second.result(PATIENCE))[1] == zygote
     assert stopped.load("bump") == 1

@@ -48,7 +48,7 @@ def _processes(home: Path) -> list[str]:
         except OSError:
             continue  # it has ended
         # The guard of this process ends with it, and only then.
-        if str(home) in command and "guard.py" not in command and int(folder.name) != os.getpid():
+        if str(home) in command and "strays.py" not in command and int(folder.name) != os.getpid():
             found.append(f"process {folder.name}: {command}")
     return found
 
