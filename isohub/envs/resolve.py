@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from packaging.version import Version
+
 from isohub.envs.buildlog import BuildLog
 from isohub.envs.explanations import (
     NO_BUILD_HINT,
@@ -36,6 +38,8 @@ __all__ = ["Question", "has_wheel", "kept_lock", "resolve"]
 # This is for all of it together, builds for the sake of metadata among it.
 _LIMIT = 900.0
 _WHEEL_LIMIT = 120.0
+# Of a distribution, normalised.
+_NAME = re.compile("[a-z0-9]+(-[a-z0-9]+)*")
 # How the origins of these begin.
 _TIMELESS = ("isohub's worker", "Hub(")
 
@@ -169,10 +173,14 @@ def _confirmed(lock: Lock, question: Question, uv: Uv, folder: Path, log: BuildL
 
 
 def _asked_again(item: LockedPackage, question: Question) -> str:
+    """The line that asks for what a lock from a box has. In such a file other lines mean other things, options among them."""
     asked = "\n".join(each.text for each in (*question.plan.requirements, *question.plan.constraints))
-    local = item.url and not item.url.startswith(("https://", "http://"))
-    if (local and item.url not in asked) or re.search(r"\s", f"{item.name}{item.version}{item.url}"):
+    local = not item.url.startswith(("https://", "http://"))
+    named = not (item.url and local) or item.url in asked
+    if not named or re.search(r"[\s$]", item.url) or not _NAME.fullmatch(item.name):
         raise ValueError(f"it has what nobody asked for: {item.requirement!r:.200}")
+    if not item.url:
+        Version(item.version)
     return item.requirement
 
 

@@ -84,6 +84,8 @@ def test_a_file_of_a_url_stays_that(confirm: Callable[[str], Lock], index: Packa
 _VICTIM = block("victim", wheels("https://x.invalid/victim-1.0-py3-none-any.whl"))
 _LOCAL = '{ path = "/home/somebody/secret-1.0-py3-none-any.whl", hashes = { sha256 = "0" } }'
 
+_SECRETIVE = 'archive = { url = "https://x.invalid/${HF_TOKEN}/a.whl", hashes = { sha256 = "0" } }'
+
 
 @pytest.mark.parametrize(
     ("text", "words"),
@@ -94,12 +96,32 @@ _LOCAL = '{ path = "/home/somebody/secret-1.0-py3-none-any.whl", hashes = { sha2
             block("victim\\n--index-url https://x.invalid/", wheels("https://x.invalid/a.whl")),
             "what nobody asked for",
         ),
-        (block("../victim", wheels("https://x.invalid/a.whl")), "requirements cannot be met"),
+        (
+            block("--index-url=https://x.invalid/", wheels("https://x.invalid/a.whl"), ""),
+            "what nobody asked for",
+        ),
+        (block("-r/etc/hosts", wheels("https://x.invalid/a.whl")), "what nobody asked for"),
+        (
+            block("victim", wheels("https://x.invalid/a.whl"), "1.0@https://x.invalid/a.whl"),
+            "Invalid version",
+        ),
+        (block("victim", _SECRETIVE), "what nobody asked for"),
         (SOURCE + " " + _VICTIM, "means another"),
         (_VICTIM + SOURCE + " " + _VICTIM, "means another"),
         (f'x = """\n{_VICTIM}"""\n{SOURCE}', "sandbox cannot be used"),
     ],
-    ids=["another name", "a local file", "a line", "no name", "in another part", "twice", "in a text"],
+    ids=[
+        "another name",
+        "a local file",
+        "a line",
+        "an option",
+        "a file",
+        "a version",
+        "a secret",
+        "in another part",
+        "twice",
+        "in a text",
+    ],
 )
 def test_what_is_forged_is_an_error(confirm: Callable[[str], Lock], text: str, words: str) -> None:
     with pytest.raises(ResolveError, match=words):
