@@ -64,18 +64,21 @@ class Lock:
     @property
     def blocks(self) -> list[str]:
         """The text of each distribution."""
-        return re.split(r"(?m)^(?=\[\[packages\]\])", self.text)[1:]
+        return self._pieces()[1:]
 
     def parted(self) -> tuple[Lock, Lock]:
         """What of it is ready, and what has to be built here."""
-        head = self.text[: len(self.text) - sum(map(len, self.blocks))]
+        head, *blocks = self._pieces()
         built = {item.name for item in self.packages if item.built}
         parts: tuple[list[str], list[str]] = ([head], [head])
-        for block in self.blocks:
+        for block in blocks:
             name = _NAME.search(block)
             parts[name is not None and canonicalize_name(name[1]) in built].append(block)
         ready, sources = (parse_lock("".join(part)) for part in parts)
         return ready, sources
+
+    def _pieces(self) -> list[str]:
+        return re.split(r"(?m)^(?=\[\[packages\]\])", self.text)
 
     def version(self, name: str) -> str | None:
         """The locked version of a distribution; None if it is not in here."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from isohub.sandbox import end_inside
-from isohub.strays import kill_strays, new_mark
+from isohub.strays import MARK, kill_strays, new_mark
 from isohub.supervise import rounds
 from isohub.supervise.ends import how_it_ended
 from isohub.supervise.launch import forget_group, kill_group, remember_group, spawn
@@ -162,7 +162,7 @@ class Zygote:
             with suppress(OSError):
                 os.write(log, text.encode())
         try:
-            self._tell(["fork", {**boot, "mark": process.mark}], [process.their_end, log, *arenas])
+            self._tell(["fork", {**boot, "environ": {MARK: process.mark}}], [process.their_end, log, *arenas])
         except (BrokenPipeError, ConnectionResetError):
             pass  # it has ended, of which the thread hears as well
         except OSError as error:

@@ -3,8 +3,9 @@
 The file descriptor FD is a stream socket to the host. Both sides write lines of JSON into it. The host first says what is to be
 imported, as an object: ``repo_dir``, ``prelude``, ``hub_dir``, and ``alone``, a reason to serve one worker only, or None. Then::
 
-    ["fork", boot]          make a worker with this boot record, see ``loop``; with the line come file descriptors: the worker's
-                            end of its control channel, its log, and its arenas if it has any
+    ["fork", boot]          make a worker with this boot record, see ``loop``, in which ``environ`` has the variables that only
+                            this worker has; with the line come file descriptors: the worker's end of its control channel, its
+                            log, and its arenas if it has any
     ["reap", pid]           the worker that has ended may be forgotten
     ["awake?"]              say something
 
@@ -70,7 +71,7 @@ def main(fd: str) -> None:
     else:
         boot, fds = _Zygote(host).worker()
     # What this process starts from now on is not its siblings'.
-    os.environ["ISOHUB_WORKER"] = boot["mark"]
+    os.environ.update(boot["environ"])
     control, log, *arenas = fds
     for standard in (1, 2):
         os.dup2(log, standard)
