@@ -49,11 +49,15 @@ def searched() -> list[str]:
 
 
 def _path_folders() -> list[Path]:
-    # Relative entries would let the working directory, which may be a stranger's checkout, name our interpreter.
     # What pyenv's shims lead to is found under its versions, without starting a shell for each.
+    shims = {root / "shims" for root in _pyenv_roots()}
+    return [folder for folder in _path_entries() if folder not in shims]
+
+
+def _path_entries() -> list[Path]:
+    # Relative ones would let the working directory, which may be a stranger's checkout, name our interpreter.
     folders = (Path(entry) for entry in os.environ.get("PATH", "").split(os.pathsep) if entry)
-    shims = _pyenv_root() / "shims"
-    return list(dict.fromkeys(folder for folder in folders if folder.is_absolute() and folder != shims))
+    return list(dict.fromkeys(folder for folder in folders if folder.is_absolute()))
 
 
 def _in_path_folder(folder: Path) -> Iterator[tuple[Path, str | None]]:
@@ -68,17 +72,26 @@ def _in_path_folder(folder: Path) -> Iterator[tuple[Path, str | None]]:
             yield folder / name, None
 
 
-def _pyenv_root() -> Path:
-    return Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+def _pyenv_roots() -> list[Path]:
+    """Where pyenv is: as its variable says or by default, and where its shims are on PATH.
+
+    A service or a job often has the PATH of its user, and neither the variable nor the home.
+    """
+    named = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    shims = (folder.parent for folder in _path_entries() if folder.name == "shims")
+    return list(dict.fromkeys([named, *(root for root in shims if (root / "versions").is_dir())]))
 
 
 def _roots() -> list[Path]:
     """Folders that hold one installation a folder."""
     home = Path.home()
-    pyenv = _pyenv_root() / "versions"
     data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
     uv = Path(os.environ.get("UV_PYTHON_INSTALL_DIR") or data / "uv" / "python")
-    roots = [pyenv, uv, *(conda / "envs" for conda in _conda_roots())]
+    roots = [
+        *(root / "versions" for root in _pyenv_roots()),
+        uv,
+        *(conda / "envs" for conda in _conda_roots()),
+    ]
     return [*roots, *_framework_roots(), *_windows_roots()]
 
 

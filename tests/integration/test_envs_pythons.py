@@ -157,6 +157,7 @@ def test_the_working_directory_names_no_interpreter(
 PLACES = {
     "pyenv": ("PYENV_ROOT", "root", "root/versions/{version}/bin/python3"),
     "pyenv's default": (None, "", ".pyenv/versions/{version}/bin/python"),
+    "pyenv, by its shims": ("PATH", "else/shims", "else/versions/{version}/bin/python"),
     "uv": ("UV_PYTHON_INSTALL_DIR", "pythons", "pythons/cpython-{version}-linux-x86_64-gnu/bin/python3"),
     "uv's default": (None, "", ".local/share/uv/python/cpython-{version}-linux-x86_64-gnu/bin/python3"),
     "conda's active environment": ("CONDA_PREFIX", "active", "active/bin/python"),
