@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from isohub import masking, weights
 from isohub.config import Settings
 from isohub.environ import scrubbed_environ
+from isohub.errands import Errands
 from isohub.errors import ConfigError, HubClosed, HubconfError, IsohubError, RemoteError, WorkerDied
 from isohub.restarts import Restarts, require_restart
 from isohub.sandbox import sandbox_of
@@ -131,10 +132,20 @@ class WorkerPool:
         if slot is not None and self._max_restarts:
             slot.restarts.loads.note(args, kwargs, value)
 
-    def _revive(self, slot: _Slot, environment: Environment, thing: object) -> None:
-        """Have `thing`, whose worker has died, be another worker's, if it was loaded and there is one or may be."""
+    def _revive(self, slot: _Slot, environment: Environment, thing: object, deadline: float | None) -> bool:
+        """Have `thing`, whose worker has died, be another worker's, if it was loaded and there is one or may be.
+
+        Returns:
+            False if the deadline came before that was done or was found to be impossible; it goes on meanwhile.
+        """
+        if self._closed or not slot.restarts.loads.made(thing):
+            return True
+        return slot.restarting.run(partial(self._bring_back, slot, environment), deadline)
+
+    def _bring_back(self, slot: _Slot, environment: Environment) -> None:
+        """Have what was loaded be there again, in another worker if this one has died and may be restarted."""
         with slot.lock:
-            if self._closed or not slot.restarts.loads.made(thing):
+            if self._closed:
                 return
             worker = slot.worker
             if worker is not None and worker.alive:
@@ -235,6 +246,8 @@ class WorkerPool:
         _open_pools.discard(self)
         for slot in slots:
             slot.close()
+            slot.restarting.wait()
+            slot.close()  # what may have been started since
         if self._pin is not None:
             self._pin.release()
 
@@ -277,6 +290,7 @@ class _Slot:
     restarts: Restarts
     started: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
+    restarting: Errands = field(default_factory=Errands)
     worker: Worker | None = None
     use: Use | None = None
 

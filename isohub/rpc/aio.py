@@ -29,8 +29,8 @@ async def acall(fn: RemoteObject | Limited, *args: Any, **kwargs: Any) -> Any:
     """
     channel, op, target, args, timeout = question(fn, args)
     if channel.ended:
-        heir = await asyncio.get_running_loop().run_in_executor(None, channel.heir, target)
-        channel = heir or channel
+        heir = await asyncio.get_running_loop().run_in_executor(None, channel.heir, target, timeout)
+        channel, timeout = heir or (channel, timeout)
     readers = _readers.setdefault(asyncio.get_running_loop(), {})
     reader = readers.get(channel)
     if reader is None:

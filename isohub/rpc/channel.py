@@ -121,8 +121,8 @@ class Channel:
         )
         self._futures = Futures(self)
         self._buried = False
-        # Makes an object anew in another worker when this one has died, if it can.
-        self.revive: Callable[[Any], None] | None = None
+        # Makes an object anew in another worker when this one has died, if it can; False if a deadline came first.
+        self.revive: Callable[[Any, float | None], bool] | None = None
         _channels.add(self)
 
     def admit(self, folder: Path, pid: int) -> tuple[str, str]:
@@ -176,10 +176,11 @@ class Channel:
             ForeignObject: an argument belongs to another worker.
             ProtocolError: the worker answered nonsense, and was ended.
         """
-        if self.refusals.death is not None and (heir := self.heir(target)) is not None:
-            return heir.call(op, target, args, kwargs, timeout)
         if timeout is ...:
             timeout = self.timeout
+        if self.refusals.death is not None and (heir := self.heir(target, timeout)) is not None:
+            channel, left = heir
+            return channel.call(op, target, args, kwargs, left)
         deadline = None if timeout is None else time.monotonic() + timeout
         call = self._calls.open_call(timeout)
         lent: list[int] = []
@@ -207,8 +208,11 @@ class Channel:
         timeout: float | EllipsisType | None = ...,
     ) -> Future[Any]:
         """Like `call`, but answers at once, with a future; what cannot be sent still raises here."""
-        if self.refusals.death is not None and (heir := self.heir(target)) is not None:
-            return heir.submit(op, target, args, kwargs, timeout)
+        if timeout is ...:
+            timeout = self.timeout
+        if self.refusals.death is not None and (heir := self.heir(target, timeout)) is not None:
+            channel, left = heir
+            return channel.submit(op, target, args, kwargs, left)
         call = self.send_call(op, target, args, kwargs, timeout)
         deadline = None if call.timeout is None else time.monotonic() + call.timeout
         return RemoteFuture(call, deadline, self, self._futures)
@@ -217,12 +221,12 @@ class Channel:
         self,
         op: str,
         target: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-        timeout: float | EllipsisType | None = ...,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+        timeout: float | None,
     ) -> Call:
         """Send a call that somebody waits for later."""
-        call = self._calls.open_call(self.timeout if timeout is ... else timeout)
+        call = self._calls.open_call(timeout)
         self._request(call.number, op, target, args, kwargs)
         if call.number % _LOOK_EVERY == 0:
             # Perhaps nobody ever waits.
@@ -269,8 +273,8 @@ class Channel:
 
     def read_ahead(self, target: RemoteObject) -> None:
         """From now on `next_item` reads the items of the iterator `target` from a stream, which ends with the proxy."""
-        if self.refusals.death is not None and (heir := self.heir(target)) is not None:
-            heir.read_ahead(target)
+        if self.refusals.death is not None and (heir := self.heir(target, self.timeout)) is not None:
+            heir[0].read_ahead(target)
             return
         self.refusals.require_alive()
         self._proxies.open_stream(target, self._open_stream)
@@ -345,17 +349,27 @@ class Channel:
         """Whether no call can succeed any more."""
         return self.refusals.death is not None
 
-    def heir(self, target: RemoteObject | None) -> Channel | None:
-        """The channel of the worker that has `target` now that this one's has ended; None if none has. It may take a start.
+    def heir(self, target: RemoteObject | None, timeout: float | None) -> tuple[Channel, float | None] | None:
+        """The channel of the worker that has `target` now that this one's has ended, and what is left of `timeout` seconds.
+
+        It may take a start. None if no worker has it.
 
         Raises:
+            CallTimeout: it took too long; the start goes on.
             WorkerDied: the other worker ended while it started. Otherwise as its start.
         """
         if target is None or self.refusals.forked:
             return None
-        if self.revive is not None and target._isohub_channel is self:
-            self.revive(target)
-        return None if target._isohub_channel is self else target._isohub_channel
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if self.revive is not None and target._isohub_channel is self and not self.revive(target, deadline):
+            raise CallTimeout(
+                f"{self.name} was not started again within {timeout:g} s",
+                log=self._log,
+                hint="give it a longer timeout, or call again later: the start goes on",
+            )
+        if target._isohub_channel is self:
+            return None
+        return target._isohub_channel, None if deadline is None else max(0.0, deadline - time.monotonic())
 
     def replace(self, proxy: RemoteObject, new: RemoteObject) -> None:
         """Have `proxy`, of a worker that has ended, stand for the object `new` of this one."""

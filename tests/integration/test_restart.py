@@ -57,7 +57,9 @@ class Holder:
         return self.held.count
 
 
-def counter(start=0, *, dies=None, fails=None):
+def counter(start=0, *, dies=None, fails=None, waits=None):
+    while waits is not None and os.path.exists(waits):
+        time.sleep(0.01)
     if dies is not None and os.path.exists(dies):
         os._exit(4)
     if fails is not None and os.path.exists(fails):
@@ -244,6 +246,33 @@ def test_a_worker_that_was_ended_for_a_cancelled_call_comes_back(folder: Path) -
         with pytest.raises(WorkerDied, match="cancelled"):
             counter.add()
         assert counter.add() == 6
+
+
+def test_a_deadline_holds_while_a_worker_is_started_again(folder: Path, tmp_path: Path) -> None:
+    with hub_with(folder, restart="on-failure", max_restarts=1) as hub:
+        gate = tmp_path / "gate"
+        counter = loading(hub, folder)("counter", 5, waits=str(gate))
+        gate.touch()
+        dies(counter)
+        add = isohub.options(timeout=0.2)(counter.add)
+        for use in (add, lambda: isohub.submit(add), lambda: asyncio.run(isohub.acall(add))):
+            with pytest.raises(CallTimeout, match=r"was not started again within 0\.2 s"):
+                use()
+        gate.unlink()
+        assert isohub.options(timeout=PATIENCE)(counter.add)() == 6, "that one start went on"
+
+
+def test_closing_ends_a_start_that_nobody_waits_for(folder: Path, tmp_path: Path) -> None:
+    with hub_with(folder, restart="on-failure") as hub:
+        gate = tmp_path / "gate"
+        counter = loading(hub, folder)("counter", 5, waits=str(gate))
+        gate.touch()
+        dies(counter)
+        with pytest.raises(CallTimeout):
+            isohub.options(timeout=0.2)(counter.add)()
+    assert not any(thread.name == "isohub-errand" for thread in threading.enumerate())
+    with pytest.raises(StaleObject):
+        counter.add()
 
 
 def test_closing_ends_the_wait_for_the_next_start(folder: Path, tmp_path: Path) -> None:

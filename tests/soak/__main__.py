@@ -49,7 +49,8 @@ def soak(home: Path, seconds: float, seed: int) -> Tally:
     places = [
         Place("plain", home, timeout=30),
         Place("several", home, timeout=30, threads=4),
-        Place("again", home, timeout=30, restart="on-failure", max_restarts=1 << 30),
+        # Longer than a worker waits for its next start at most.
+        Place("again", home, timeout=50, restart="on-failure", max_restarts=1 << 30),
         Place("impatient", home, impatient=True, timeout=0.5, grace=1.0),
         Place("small", home, timeout=30, max_memory="2GB"),
         Place("idle", home, timeout=30, idle_timeout=0.5, sandbox="auto"),

@@ -21,6 +21,8 @@ __all__ = ["Caller", "Loop"]
 
 # Whatever takes longer than this hangs.
 _HANGS = 60.0
+# A deadline that holds so much later does not hold.
+_LATE = 5.0
 
 
 class _Wrong(Exception):
@@ -160,7 +162,10 @@ class Caller(threading.Thread):
         try:
             isohub.options(timeout=0.1)(self._things.sleep)(30)
         except CallTimeout:
-            self._tally.took("a deadline", time.monotonic() - began - 0.1)
+            late = time.monotonic() - began - 0.1
+            self._tally.took("a deadline", late)
+            if late > _LATE:
+                raise _Wrong(f"it ended {late:.1f} s after its deadline") from None
             return 1
         raise _Wrong("it slept for no time at all")
 
