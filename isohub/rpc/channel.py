@@ -214,7 +214,7 @@ class Channel:
             channel, left = heir
             return channel.submit(op, target, args, kwargs, left)
         call = self.send_call(op, target, args, kwargs, timeout)
-        deadline = None if call.timeout is None else time.monotonic() + call.timeout
+        deadline = None if timeout is None else time.monotonic() + timeout
         return RemoteFuture(call, deadline, self, self._futures)
 
     def send_call(
